@@ -1,0 +1,1 @@
+//! Decompression: one function from compressed stream to plain stream.

@@ -1,0 +1,2 @@
+//! The only unsafe code: ioctls and C libraries behind safe functions.
+#![allow(unsafe_code)]
