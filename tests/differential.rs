@@ -70,7 +70,8 @@ fn pour_all(layout: Layout) {
             let name = format!("{layout:?} {} by {way:?} in {wrap}", shape.options());
             tally.case(name, || pour_one(&servers, layout, &image, (way, wrap), &judgement));
         }
-        second += usize::from(second_opinion(&image, shape, &judgement));
+        let name = format!("{layout:?} {} by qcow2-rs", shape.options());
+        second += tally.case(name, || usize::from(second_opinion(&image, shape, &judgement))).unwrap_or(0);
         fs::remove_file(image).unwrap();
     }
     println!("{layout:?}: qcow2-rs read {second} images and agreed with qemu-img on each");
@@ -115,9 +116,13 @@ fn second_opinion(image: &Path, shape: Shape, judgement: &Judgement) -> bool {
     if !knows || judgement.size > 1 << 30 {
         return false;
     }
-    let read = foreign::disk(image, judgement.size);
+    // It takes a short read at the end of the file for data, so it gets a file without ragged end.
+    let padded = image.with_file_name("padded.qcow2");
+    let len = fs::copy(image, &padded).unwrap();
+    fs::File::options().write(true).open(&padded).unwrap().set_len(len.next_multiple_of(4 << 20)).unwrap();
+    let read = foreign::disk(&padded, judgement.size);
     if let Some(digest) = &read {
-        assert_eq!(*digest, judgement.digest, "qcow2-rs and qemu-img differ: {}", shape.options());
+        assert_eq!(*digest, judgement.digest, "qcow2-rs and qemu-img differ");
     }
     read.is_some()
 }
