@@ -27,10 +27,6 @@ impl Tally {
         }
     }
 
-    pub(crate) fn ran(&self) -> usize {
-        self.ran
-    }
-
     /// Prints how many cases ran, and fails when one failed.
     pub(crate) fn finish(self) {
         println!("{}: {} cases, {} failed", self.what, self.ran, self.failures.len());

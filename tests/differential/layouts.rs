@@ -94,16 +94,20 @@ impl<'a> Bench<'a> {
         qemu::io(image, [format!("write -z 0 {}", unit / 2), format!("discard {unit} {unit}")]);
     }
 
-    /// Half the disk preallocated, the rest grown and, where the shape says so, compressed.
+    /// A disk converted into a preallocated image. Packed clusters cannot lie in one: there half the
+    /// disk is preallocated, and the rest grown and compressed.
     fn preallocated(&self, image: &Path, shape: Shape, how: &str) {
         let (unit, options) = (unit(shape), shape.options());
+        if !shape.packed() {
+            let line = format!("convert -f raw -O qcow2 -o {options},preallocation={how}");
+            let disk = self.disk(shape, unit * UNITS);
+            return qemu::img(&line, &[&disk, image]);
+        }
         create(image, &format!("{options},preallocation={how}"), unit * UNITS / 2);
         let ragged = self.write(false, unit * 3 + 1000, unit + 5000);
         qemu::io(image, [self.write(false, 0, unit), ragged]);
-        if shape.packed() {
-            qemu::img_last("resize", image, &(unit * UNITS).to_string());
-            qemu::io(image, [self.write(true, unit * 9, unit * 2), self.write(true, unit * 14, unit)]);
-        }
+        qemu::img_last("resize", image, &(unit * UNITS).to_string());
+        qemu::io(image, [self.write(true, unit * 9, unit * 2), self.write(true, unit * 14, unit)]);
     }
 
     /// The L1 table of a disk that grew past it lies at the end of what was written before.
