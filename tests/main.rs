@@ -4,3 +4,4 @@
 mod budget;
 mod common;
 mod differential;
+mod rooms;
