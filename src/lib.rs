@@ -2,8 +2,10 @@
 pub mod codec;
 pub mod error;
 pub mod format;
+pub mod image;
 pub mod io;
 pub mod progress;
+pub mod scratch;
 pub mod sink;
 pub mod source;
 pub mod sys;

@@ -18,6 +18,15 @@ pub enum Place {
     },
 }
 
+/// Whether another stretch of the guest's disk may have the same host bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// The image promises that there is none.
+    Exclusive,
+    /// There may be one.
+    Shared,
+}
+
 /// A stretch of the guest's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
@@ -27,6 +36,8 @@ pub struct Extent {
     pub len: u64,
     /// Where the bytes are.
     pub place: Place,
+    /// Whether the bytes are this stretch's alone.
+    pub sharing: Sharing,
 }
 
 impl Extent {
@@ -40,6 +51,7 @@ impl Extent {
     #[must_use]
     pub fn absorbs(&mut self, next: &Self) -> bool {
         let goes_on = self.end() == next.guest
+            && self.sharing == next.sharing
             && match (self.place, next.place) {
                 (Place::Zero, Place::Zero) => true,
                 (Place::Data(here), Place::Data(there)) => here.plus(self.len) == there,
@@ -57,7 +69,7 @@ mod tests {
     use super::*;
 
     fn extent(guest: u64, len: u64, place: Place) -> Extent {
-        Extent { guest: GuestOffset(guest), len, place }
+        Extent { guest: GuestOffset(guest), len, place, sharing: Sharing::Exclusive }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::cluster::Geometry;
 use super::header::Header;
 use super::{Qcow2Error, be64};
 use crate::format::addr::HostOffset;
+use crate::format::extent::Sharing;
 
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 const COPIED: u64 = 1 << 63;
@@ -21,8 +22,8 @@ pub enum Mapping {
         host: HostOffset,
         /// A bit for each subcluster that is there; the others read as zeros.
         allocated: u32,
-        /// Whether the image promises that nothing else refers to these bytes.
-        exclusive: bool,
+        /// What the image promises of these bytes.
+        sharing: Sharing,
     },
     /// The cluster is compressed.
     Compressed {
@@ -91,7 +92,7 @@ fn standard(raw: u64, header: &Header) -> Result<Mapping, Qcow2Error> {
     if offset == 0 {
         return Ok(Mapping::Zero);
     }
-    Ok(Mapping::Data { host: HostOffset(offset), allocated: u32::MAX, exclusive: raw & COPIED != 0 })
+    Ok(Mapping::Data { host: HostOffset(offset), allocated: u32::MAX, sharing: sharing(raw) })
 }
 
 fn extended(raw: u64, bitmap: u64, geometry: Geometry) -> Result<Mapping, Qcow2Error> {
@@ -117,7 +118,12 @@ fn extended(raw: u64, bitmap: u64, geometry: Geometry) -> Result<Mapping, Qcow2E
     if offset == 0 {
         return Err(damaged("has allocated subclusters and no offset"));
     }
-    Ok(Mapping::Data { host: HostOffset(offset), allocated, exclusive: raw & COPIED != 0 })
+    Ok(Mapping::Data { host: HostOffset(offset), allocated, sharing: sharing(raw) })
+}
+
+/// COPIED means a refcount of exactly one.
+fn sharing(raw: u64) -> Sharing {
+    if raw & COPIED == 0 { Sharing::Shared } else { Sharing::Exclusive }
 }
 
 /// The upper and the lower half of a bitmap: subclusters that read as zeros, and allocated ones.
@@ -182,10 +188,10 @@ mod tests {
 
     #[test]
     fn standard_entries_map_what_they_say() {
-        let data = |exclusive| Mapping::Data { host: HostOffset(0x50000), allocated: u32::MAX, exclusive };
+        let data = |sharing| Mapping::Data { host: HostOffset(0x50000), allocated: u32::MAX, sharing };
         assert_eq!(one(3, 0), Ok(Mapping::Zero));
-        assert_eq!(one(3, 0x50000), Ok(data(false)));
-        assert_eq!(one(3, COPIED | 0x50000), Ok(data(true)));
+        assert_eq!(one(3, 0x50000), Ok(data(Sharing::Shared)));
+        assert_eq!(one(3, COPIED | 0x50000), Ok(data(Sharing::Exclusive)));
         assert_eq!(one(3, 0x50001), Ok(Mapping::Zero));
         assert!(one(2, 0x50001).is_err());
         for reserved in [0x50002, 0x50100, 1 << 56 | 0x50000, 1 << 61 | 0x50000, 0x50200] {
@@ -206,7 +212,7 @@ mod tests {
 
     #[test]
     fn subclusters_are_data_zero_or_nothing() {
-        let allocated = Mapping::Data { host: HostOffset(0x50000), allocated: 5, exclusive: false };
+        let allocated = Mapping::Data { host: HostOffset(0x50000), allocated: 5, sharing: Sharing::Shared };
         assert_eq!(wide(0x50000, 5), Ok(allocated));
         assert_eq!(wide(0x50000, 5 | 2 << 32), Ok(allocated));
         assert_eq!(wide(0, 7 << 32), Ok(Mapping::Zero));

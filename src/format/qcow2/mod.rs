@@ -4,6 +4,7 @@
 
 mod cluster;
 mod entry;
+mod extents;
 mod feature;
 mod header;
 mod metadata;
@@ -13,6 +14,7 @@ use crate::format::addr::HostOffset;
 
 pub use cluster::Geometry;
 pub use entry::{Mapping, Table, l1_entry};
+pub use extents::extents;
 pub use header::{Compression, HEADER_AREA, Header};
 pub use metadata::Metadata;
 
