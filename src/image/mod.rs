@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::format::extent::Extent;
+use crate::format::qcow2::Compression;
 use crate::io::ReadAt;
 
 pub use qcow2::Qcow2;
@@ -21,6 +22,9 @@ pub trait Image: Send + Sync {
 
     /// The bytes of the image file.
     fn place(&self) -> &Arc<dyn ReadAt>;
+
+    /// How compressed clusters are compressed, and bytes of a cluster.
+    fn compression(&self) -> (Compression, usize);
 
     /// The parts in which the image tells what lies where; part 0 begins at guest offset 0.
     fn parts(&self) -> u64;

@@ -6,7 +6,7 @@ use super::Image;
 use crate::error::{Error, Kind};
 use crate::format::addr::HostOffset;
 use crate::format::extent::{Extent, Place, Sharing};
-use crate::format::qcow2::{HEADER_AREA, Header, Metadata, Qcow2Error, extents};
+use crate::format::qcow2::{Compression, HEADER_AREA, Header, Metadata, Qcow2Error, extents};
 use crate::io::ReadAt;
 
 /// The active layer of a QCOW2 image.
@@ -71,6 +71,11 @@ impl Image for Qcow2 {
 
     fn place(&self) -> &Arc<dyn ReadAt> {
         &self.place
+    }
+
+    fn compression(&self) -> (Compression, usize) {
+        let size = usize::try_from(self.header.geometry.cluster_size()).unwrap_or(usize::MAX);
+        (self.header.compression, size)
     }
 
     fn parts(&self) -> u64 {

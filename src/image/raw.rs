@@ -6,6 +6,7 @@ use super::Image;
 use crate::error::Error;
 use crate::format::addr::{GuestOffset, HostOffset};
 use crate::format::extent::{Extent, Place, Sharing};
+use crate::format::qcow2::Compression;
 use crate::io::ReadAt;
 
 /// Bytes that one part tells of.
@@ -31,6 +32,10 @@ impl Image for Raw {
 
     fn place(&self) -> &Arc<dyn ReadAt> {
         &self.place
+    }
+
+    fn compression(&self) -> (Compression, usize) {
+        (Compression::Deflate, 0)
     }
 
     fn parts(&self) -> u64 {
