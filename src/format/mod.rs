@@ -4,3 +4,8 @@
 
 pub mod addr;
 pub mod codec;
+pub mod digest;
+pub mod preallocation;
+pub mod redact;
+pub mod size;
+pub mod time;
