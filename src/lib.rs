@@ -3,6 +3,7 @@ pub mod codec;
 pub mod error;
 pub mod format;
 pub mod io;
+pub mod matrix;
 pub mod progress;
 pub mod sink;
 pub mod source;
