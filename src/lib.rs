@@ -5,6 +5,7 @@ pub mod error;
 pub mod format;
 pub mod image;
 pub mod io;
+pub mod matrix;
 pub mod progress;
 pub mod scratch;
 pub mod sink;

@@ -6,6 +6,11 @@
 
 pub mod addr;
 pub mod codec;
+pub mod digest;
 pub mod extent;
 pub mod magic;
+pub mod preallocation;
 pub mod qcow2;
+pub mod redact;
+pub mod size;
+pub mod time;
