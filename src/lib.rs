@@ -6,6 +6,7 @@ pub mod format;
 pub mod image;
 pub mod io;
 pub mod matrix;
+pub mod plan;
 pub mod progress;
 pub mod scratch;
 pub mod sink;

@@ -7,6 +7,7 @@
 mod print;
 
 use crate::format::codec::Codec;
+use crate::format::magic::Layout;
 
 pub use print::{to_json, to_markdown, to_text};
 
@@ -42,29 +43,6 @@ impl Endpoint {
             Self::BasicAuth => "HTTP basic auth",
             Self::Registry => "Registry",
             Self::Upload => "Upload",
-        }
-    }
-}
-
-/// How the disk lies in the image, as far as the matrix tells layouts apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// QCOW2, and every other format whose tables map the disk.
-    Qcow2,
-    /// The disk's bytes as they are.
-    Raw,
-}
-
-impl Layout {
-    /// Every layout, in the order of the table.
-    pub const ALL: [Self; 2] = [Self::Qcow2, Self::Raw];
-
-    /// The name that the table shows.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Qcow2 => "QCOW2",
-            Self::Raw => "RAW",
         }
     }
 }

@@ -22,6 +22,9 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// Every layout, in the order in which tables show them.
+    pub const ALL: [Self; 2] = [Self::Qcow2, Self::Raw];
+
     /// The name that options and results use.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Cell, Endpoint, Layout, Mark, Policy, ROWS, Row};
+use super::{Cell, Endpoint, Mark, Policy, ROWS, Row};
 use crate::format::codec::Codec;
+use crate::format::magic::Layout;
 
 /// The columns of the table: each compression and its heading; `+` marks our extensions.
 const COLUMNS: [(Option<Codec>, &str); 5] = [
@@ -33,7 +34,10 @@ pub fn to_text() -> String {
     for row in &ROWS {
         let name = if row.layout == Layout::ALL[0] { row.endpoint.name() } else { "" };
         let signs = COLUMNS.map(|(codec, _)| row.cell(codec).mark.sign());
-        line(&mut text, [name, row.layout.name(), signs[0], signs[1], signs[2], signs[3], signs[4]]);
+        line(
+            &mut text,
+            [name, &row.layout.name().to_uppercase(), signs[0], signs[1], signs[2], signs[3], signs[4]],
+        );
     }
     text.push_str("\nWhat the marks mean, and what diskpour does there:\n");
     for mark in Mark::ALL {
@@ -81,7 +85,7 @@ pub fn to_markdown() -> String {
     }
     text.push_str("\n|---|---|---|---|---|---|---|\n");
     for row in &ROWS {
-        let _ = write!(text, "| {} | {} |", row.endpoint.name(), row.layout.name());
+        let _ = write!(text, "| {} | {} |", row.endpoint.name(), row.layout.name().to_uppercase());
         for (codec, _) in COLUMNS {
             let _ = write!(text, " {} |", row.cell(codec).mark.sign().replace('*', "\\*"));
         }
@@ -128,7 +132,7 @@ impl Entry {
         let cell: &Cell = row.cell(codec);
         Self {
             endpoint: key(row.endpoint),
-            format: if row.layout == Layout::Raw { "raw" } else { "qcow2" },
+            format: row.layout.name(),
             compression: codec.map_or("none", Codec::name),
             cdi: cell.mark.words(),
             cdi_mark: cell.mark.sign(),
