@@ -17,7 +17,7 @@ use crate::sink::{Sink, SinkError};
 
 pub use forward::{Forward, Waiting};
 pub use ranged::ranged;
-pub use stream::{Trailer, stream};
+pub use stream::stream;
 
 /// What every loop pours into, reports to and listens to.
 #[derive(Clone, Copy)]
@@ -71,7 +71,6 @@ impl Classify for CopyError {
         match self {
             Self::Read { cause, .. } => kind_within(cause).unwrap_or(Kind::Other),
             Self::Write { cause, .. } => cause.kind(),
-            Self::Empty | Self::Trailer(_) => Kind::Image,
             Self::NoMemory => Kind::Other,
         }
     }

@@ -4,27 +4,17 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::gather::pour;
-use super::{CopyError, Pouring, bytes, read_failed, write_failed};
+use super::{Pouring, bytes, in_memory, read_failed, write_failed};
 use crate::error::{Error, Kind};
 use crate::format::addr::GuestOffset;
 use crate::format::magic;
+use crate::image::{SECTOR, Trailer};
 use crate::io::{Aligned, Sequential};
 
 /// Bytes of one buffer; large enough that a write costs more than its call.
 const STEP: usize = 1 << 20;
 /// Buffers on their way: memory is bounded by this many times [`STEP`].
 const BUFFERS: usize = 4;
-/// Disks are made of these.
-const SECTOR: usize = 512;
-
-/// What the end of a raw image may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trailer {
-    /// The mark of another format: refused.
-    Checked,
-    /// Anything: the user said that the image is raw.
-    Free,
-}
 
 /// Pours `source`, the guest's bytes in order, and returns the disk's size in bytes.
 ///
@@ -33,7 +23,7 @@ pub enum Trailer {
 /// # Errors
 /// [`CopyError`]; whatever the source fails with, and a stop.
 pub fn stream(source: Sequential, trailer: Trailer, to: Pouring<'_>) -> Result<u64, Error> {
-    let known = source.known_len().map(|len| len.next_multiple_of(bytes(SECTOR)));
+    let known = source.known_len().map(|len| len.next_multiple_of(SECTOR));
     std::thread::scope(|scope| {
         let (full, filled) = sync_channel(BUFFERS);
         let (spare, empty) = sync_channel(BUFFERS);
@@ -100,17 +90,15 @@ fn write(
             to.sink.prepare(known).map_err(|cause| write_failed(0, cause))?;
         }
         tail.pass(buf.get(..count).unwrap_or_default());
-        let padded = count.next_multiple_of(SECTOR);
+        let padded = count.next_multiple_of(in_memory(SECTOR));
         buf.get_mut(count..padded).unwrap_or_default().fill(0);
         pour(to.sink, GuestOffset(at), buf.get(..padded).unwrap_or_default())?;
         at = at.saturating_add(bytes(padded));
         let _ = spare.send(buf);
     }
     to.stop.check()?;
-    match magic::trailer(&tail.last) {
-        Some(name) if trailer == Trailer::Checked => Err(CopyError::Trailer(name).into()),
-        _ => Ok(at),
-    }
+    trailer.check(&tail.last)?;
+    Ok(at)
 }
 
 /// The last bytes that went by.
