@@ -53,14 +53,6 @@ pub enum CopyError {
         #[source]
         cause: SinkError,
     },
-    /// The source holds no byte.
-    #[error("the image is empty")]
-    Empty,
-    /// The end of a raw image says that it is something else.
-    #[error(
-        "the image ends like one of the format {0}, which is not supported; --format raw pours it as it is"
-    )]
-    Trailer(&'static str),
     /// A worker has no memory for its decoder.
     #[error("no memory for a decoder")]
     NoMemory,

@@ -79,10 +79,9 @@ pub(crate) fn open(input: Input, choices: Choices, tap: &Tap) -> Result<Head, Er
     }
 }
 
-/// The whole of `input` in order, its bytes hashed by `tap` and fetched ahead in a thread of its own.
+/// The whole of `input` in order, its bytes hashed by `tap`.
 pub(crate) fn received(input: Input, tap: &Tap) -> Result<Sequential, Error> {
-    let stream = input.into_sequential().map_err(unread)?;
-    Ok(relay(stream.tapped(|stream| tap.on(stream))))
+    Ok(input.into_sequential().map_err(unread)?.tapped(|stream| tap.on(stream)))
 }
 
 fn unread(error: io::Error) -> Error {
@@ -99,9 +98,10 @@ fn next_codec(sniffed: &Sniffed, choice: CompressionChoice, off: &[Codec]) -> Re
     }
 }
 
+/// The decoded stream; what is compressed is fetched ahead in a thread of its own.
 fn unwrap(input: Input, codec: Codec, outermost: bool, choices: Choices, tap: &Tap) -> Result<Sequential, Error> {
-    let stream = if outermost { received(input, tap)? } else { relay(input.into_sequential().map_err(unread)?) };
-    codec::decode(codec, stream, &Options { threads: choices.workers }).map_err(unread)
+    let stream = if outermost { received(input, tap)? } else { input.into_sequential().map_err(unread)? };
+    codec::decode(codec, relay(stream), &Options { threads: choices.workers }).map_err(unread)
 }
 
 fn layout(sniffed: &Sniffed, choice: FormatChoice, warnings: &mut Vec<String>) -> Result<Layout, HeadError> {

@@ -15,7 +15,7 @@ use crate::format::digest::Checksum;
 use crate::format::magic::Layout;
 use crate::format::qcow2::{HEADER_AREA, Header};
 use crate::image::{Image, Qcow2, Raw, Trailer};
-use crate::io::{Input, ReadAt, Sequential};
+use crate::io::{Input, ReadAt, Sequential, relay};
 use crate::matrix::Endpoint;
 use crate::plan::{Access, Digest, Facts, Plan, Route, Spill, plan};
 use crate::progress::{Phase, Progress, Stop};
@@ -135,9 +135,9 @@ impl<'a> Import<'a> {
                 Input::Sequential(_) => Err(Error::new(Kind::Other, "a stream cannot be read by ranges")),
             },
             Route::Stream => self.stream(self.ordered(head.input, coded)?),
-            Route::Forward => self.forward(self.ordered(head.input, coded)?, decided.spill),
+            Route::Forward => self.forward(relay(self.ordered(head.input, coded)?), decided.spill),
             Route::Stage => {
-                let staged = self.stage(self.ordered(head.input, coded)?)?;
+                let staged = self.stage(relay(self.ordered(head.input, coded)?))?;
                 self.ranged(staged, layout)
             }
         }
@@ -146,7 +146,7 @@ impl<'a> Import<'a> {
     /// The image in order; what is coded was hashed before it was decoded.
     fn ordered(&self, input: Input, coded: bool) -> Result<Sequential, Error> {
         match input {
-            Input::Sequential(stream) if coded => Ok(crate::io::relay(stream)),
+            Input::Sequential(stream) if coded => Ok(stream),
             input => head::received(input, self.tap),
         }
     }
