@@ -1,5 +1,6 @@
 //! diskpour pours a virtual machine's disk image from anywhere into a block device or a file.
 pub mod codec;
+pub mod config;
 pub mod error;
 pub mod format;
 pub mod io;
