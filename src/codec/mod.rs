@@ -1,9 +1,11 @@
 //! Decompression: one function from compressed stream to plain stream.
 //!
 //! A file must be whole: truncation, a wrong checksum and bytes after its end are errors, and the
-//! plain stream ends only when the compressed one was read to its end. Memory is bounded: 256 KiB
-//! of input, and for gzip 48 KiB, for bzip2 4 MiB, for zstd the window (at most [`WINDOW_LIMIT`]),
-//! for xz what [`xz`](self) allows (at most [`XZ_MEMORY_LIMIT`]).
+//! plain stream ends only when the compressed one was read to its end.
+//!
+//! Memory is bounded: 256 KiB of input, and 48 KiB for gzip, 4 MiB for bzip2, the window for zstd (8 MiB
+//! or less by default, at most [`WINDOW_LIMIT`]). xz takes the dictionary (8 MiB by default, at most
+//! [`XZ_MEMORY_LIMIT`]) with one thread; with more, up to 96 MiB for files of several blocks.
 //!
 //! Refuses to know: what the plain bytes are, and how they are looked for by magic.
 
@@ -32,7 +34,7 @@ pub const XZ_MEMORY_LIMIT: u64 = 128 << 20;
 /// How a stream is decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Threads that may decode the blocks of one xz stream.
+    /// Threads that may decode the blocks of one xz stream; 1 saves memory, see the module's head.
     pub threads: usize,
 }
 
