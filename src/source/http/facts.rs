@@ -141,3 +141,95 @@ fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: &str = "Fri, 01 Nov 2024 00:00:00 GMT";
+
+    fn facts(status: u16, lines: &[(&'static str, &str)]) -> Facts {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        Facts::of(StatusCode::from_u16(status).unwrap(), &headers, None)
+    }
+
+    #[test]
+    fn only_strong_validators_count() {
+        let tag = |text: &str| Some(Validator::Tag(text.to_owned()));
+        let date = || Some(Validator::Date(DAY.to_owned()));
+        let (later, soon) = ("Fri, 01 Nov 2024 00:01:00 GMT", "Fri, 01 Nov 2024 00:00:59 GMT");
+        for (lines, validator) in [
+            (vec![("etag", "\"a\"")], tag("\"a\"")),
+            (vec![("etag", "\"\"")], tag("\"\"")),
+            (vec![("etag", "W/\"a\"")], None),
+            (vec![("etag", "a")], None),
+            (vec![("etag", "\"")], None),
+            (vec![("last-modified", DAY), ("date", later)], date()),
+            (vec![("last-modified", DAY), ("date", soon)], None),
+            (vec![("last-modified", later), ("date", DAY)], None),
+            (vec![("last-modified", DAY)], None),
+            (vec![("last-modified", DAY), ("date", later), ("etag", "W/\"a\"")], None),
+            (vec![], None),
+        ] {
+            assert_eq!(facts(206, &lines).validator, validator, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_later_answer_must_name_the_same_version() {
+        let (tag, date) = (Validator::Tag("\"a\"".to_owned()), Validator::Date(DAY.to_owned()));
+        for (validator, status, lines, same) in [
+            (&tag, 206, vec![("etag", "\"a\"")], true),
+            (&tag, 206, vec![("etag", "\"b\"")], false),
+            (&tag, 206, vec![("etag", "W/\"a\"")], false),
+            (&tag, 206, vec![], false),
+            (&date, 206, vec![("last-modified", DAY)], true),
+            (&date, 206, vec![], true),
+            (&date, 200, vec![], false),
+            (&date, 206, vec![("last-modified", "Fri, 01 Nov 2024 00:00:01 GMT")], false),
+        ] {
+            assert_eq!(validator.compare(&facts(status, &lines)).is_ok(), same, "{validator:?} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_content_range_is_taken_word_for_word() {
+        let range = |start, end, total| Some(ContentRange { start, end, total });
+        for (text, parsed) in [
+            ("bytes 0-9/10", range(0, 10, Some(10))),
+            ("Bytes 5-5/*", range(5, 6, None)),
+            ("bytes 0-10/10", None),
+            ("bytes 9-5/10", None),
+            ("bytes */10", None),
+            ("bytes=0-9/10", None),
+            ("items 0-9/10", None),
+            ("bytes +0-9/10", None),
+            ("bytes 0-9", None),
+            ("bytes 0-18446744073709551615/*", None),
+            ("bytes 0-99999999999999999999/*", None),
+            ("", None),
+        ] {
+            assert_eq!(ContentRange::parse(text), parsed, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_encoding_but_identity_is_foreign() {
+        for (lines, foreign) in [
+            (vec![], None),
+            (vec!["identity"], None),
+            (vec!["gzip"], Some("gzip")),
+            (vec!["identity", "br"], Some("br")),
+            (vec!["gzip, gzip"], Some("gzip, gzip")),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in &lines {
+                headers.append(CONTENT_ENCODING, line.parse().unwrap());
+            }
+            assert_eq!(foreign_encoding(&headers).as_deref(), foreign);
+        }
+    }
+}

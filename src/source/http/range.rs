@@ -120,3 +120,94 @@ fn checked_range(facts: &Facts, start: u64, end: Option<u64>) -> Result<ContentR
 fn lie(words: String) -> HttpError {
     HttpError::Lie(words)
 }
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+
+    const TAG: (&str, &str) = ("etag", "\"a\"");
+
+    fn facts(status: u16, lines: &[(&'static str, &str)], body_len: Option<u64>) -> Facts {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        Facts::of(StatusCode::from_u16(status).unwrap(), &headers, body_len)
+    }
+
+    fn tag() -> Validator {
+        Validator::Tag("\"a\"".to_owned())
+    }
+
+    #[test]
+    fn the_first_answer_is_random_a_stream_or_no_use() {
+        let stream = |len, resume, validator| Some(Probe::Stream { len, resume, validator });
+        let random = |total, end| Some(Probe::Random { total, end, validator: tag() });
+        let whole = ("content-range", "bytes 0-9/10");
+        for (status, lines, body_len, probe) in [
+            (206, vec![TAG, whole], Some(10), random(10, 10)),
+            (206, vec![TAG, ("content-range", "bytes 0-4/10")], Some(5), random(10, 5)),
+            (206, vec![TAG, whole], None, stream(Some(10), Resume::Restart, Some(tag()))),
+            (206, vec![whole], Some(10), stream(Some(10), Resume::Restart, None)),
+            (206, vec![("content-range", "bytes 0-4/10")], Some(5), None),
+            (206, vec![TAG, ("content-range", "bytes 0-4/10")], None, None),
+            (206, vec![TAG, ("content-range", "bytes 0-9/*")], Some(10), None),
+            (416, vec![TAG], Some(0), None),
+            (200, vec![TAG], Some(10), stream(Some(10), Resume::RangeOrRestart, Some(tag()))),
+            (200, vec![TAG], None, stream(None, Resume::Restart, Some(tag()))),
+            (200, vec![], Some(10), stream(Some(10), Resume::Restart, None)),
+        ] {
+            assert_eq!(judge_probe(facts(status, &lines, body_len)).unwrap(), probe, "{status} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_answer_that_contradicts_itself_is_a_lie() {
+        for (lines, body_len) in [
+            (vec![TAG], 10),
+            (vec![TAG, ("content-range", "bytes 0-9/5")], 10),
+            (vec![TAG, ("content-range", "bytes 3-9/10")], 7),
+            (vec![TAG, ("content-range", "bytes 0-9/10")], 9),
+            (vec![TAG, ("content-range", "bytes 0-9/10")], 11),
+            (vec![TAG, ("content-range", "bytes 0-9/10"), ("content-type", "Multipart/byteranges")], 10),
+        ] {
+            let error = judge_probe(facts(206, &lines, Some(body_len))).unwrap_err();
+            assert!(matches!(error, HttpError::Lie(_)), "{lines:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_later_part_fits_the_question_or_is_an_error() {
+        let part = |status, lines: &[(&'static str, &str)], body_len| {
+            judge_part(&facts(status, lines, body_len), &tag(), 100, 10..20)
+                .map_err(|error| error.to_string())
+        };
+        let range = |text| vec![TAG, ("content-range", text)];
+        assert_eq!(part(206, &range("bytes 10-19/100"), Some(10)), Ok(20));
+        assert_eq!(part(206, &range("bytes 10-14/100"), Some(5)), Ok(15));
+        for (status, lines, body_len, words) in [
+            (206, range("bytes 11-19/100"), Some(9), "starts at 11"),
+            (206, range("bytes 10-20/100"), Some(11), "past what was asked"),
+            (206, range("bytes 10-19/101"), Some(10), "now has 101"),
+            (206, range("bytes 10-19/*"), Some(10), "without a total"),
+            (206, range("bytes 10-19/100"), Some(9), "Content-Length is 9"),
+            (206, range("bytes 10-19/100"), None, "without a Content-Length"),
+            (206, vec![("content-range", "bytes 10-19/100")], Some(10), "ETag"),
+            (206, vec![TAG], Some(10), "without a Content-Range"),
+            (200, vec![TAG], Some(100), "200 to a range"),
+            (416, vec![TAG], Some(0), "now has none at 10"),
+        ] {
+            let error = part(status, &lines, body_len).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_plain_answer_is_all_or_nothing() {
+        assert_eq!(judge_plain(&facts(200, &[], Some(7))).unwrap(), Some(7));
+        assert!(judge_plain(&facts(206, &[], Some(7))).is_err());
+        assert!(judge_plain(&facts(416, &[], Some(7))).is_err());
+    }
+}
