@@ -1,6 +1,5 @@
 //! The end of a run: its result on standard output, its error on standard error.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 
@@ -24,16 +23,18 @@ pub fn say(text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Prints the result of a run on standard output.
+/// Prints the result of a run on standard output; `to_text` words it for people.
 ///
 /// # Errors
 /// As for [`say`].
-pub fn result(value: &(impl Serialize + Display), style: OutputStyle) -> io::Result<()> {
+pub fn result<T: Serialize>(value: &T, to_text: fn(&T) -> String, style: OutputStyle) -> io::Result<()> {
     let text = match style {
-        OutputStyle::Text => value.to_string(),
+        OutputStyle::Text => to_text(value),
         OutputStyle::Json => serde_json::to_string(value)?,
     };
-    say(format!("{text}\n").as_bytes())
+    // Names of features and the like come from the image.
+    let lines = text.lines().map(|line| escaped(line) + "\n");
+    say(lines.collect::<String>().as_bytes())
 }
 
 /// Prints what the user should know on standard error, where the result does not say it.

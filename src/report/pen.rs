@@ -15,8 +15,8 @@ impl Pen {
         *self.bar() = Some(bar);
     }
 
-    /// Forgets the bar.
-    pub(super) fn clear(&self) {
+    /// Takes the bar away.
+    pub fn clear(&self) {
         if let Some(bar) = self.bar().take() {
             bar.finish_and_clear();
         }
