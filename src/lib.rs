@@ -43,6 +43,8 @@ pub mod copy;
 
 // What faces the user.
 pub mod config;
-//pub mod report;
-//pub mod import;
-//pub mod inspect;
+pub mod report;
+#[path = "placeholder/import.rs"]
+pub mod import;
+#[path = "placeholder/inspect.rs"]
+pub mod inspect;
