@@ -44,7 +44,5 @@ pub mod copy;
 // What faces the user.
 pub mod config;
 pub mod report;
-#[path = "placeholder/import.rs"]
 pub mod import;
-#[path = "placeholder/inspect.rs"]
 pub mod inspect;
