@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod budget;
+mod command_line;
 mod common;
 mod differential;
+mod readme;
 mod rooms;

@@ -1,2 +1,7 @@
 //! The only unsafe code: ioctls and C libraries behind safe functions.
 #![allow(unsafe_code)]
+
+pub mod block;
+pub mod cache;
+pub mod deflate;
+pub(crate) mod lzma;
