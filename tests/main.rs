@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod budget;
+mod cli;
 mod command_line;
 mod common;
 mod differential;

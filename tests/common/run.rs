@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -155,13 +156,19 @@ impl Run {
 }
 
 impl Running {
+    /// As [`Running::finish`] for a run that the test killed; the number of the signal.
+    pub(crate) fn finish_killed(self) -> i32 {
+        let ended = child::wait(&self.child, self.limit);
+        drop(self.feeder.join().unwrap());
+        ended.status.signal().unwrap()
+    }
+
     pub(crate) fn finish(self) -> Outcome {
         let ended = child::wait(&self.child, self.limit);
         drop(self.feeder.join().unwrap());
         let (stdout, stderr) = (self.stdout.join().unwrap(), self.stderr.join().unwrap());
         assert!(!ended.overdue, "still running after {:?}: {stderr}", self.limit);
-        let signal = std::os::unix::process::ExitStatusExt::signal(&ended.status);
-        let code = ended.status.code().or(signal.map(|number| -number)).unwrap();
+        let code = ended.status.code().or(ended.status.signal().map(|number| -number)).unwrap();
         // A crash is a failed test whatever was expected.
         assert!(code >= 0 && code != 101 && code != 134, "crashed, {code}: {stderr}");
         Outcome { code, stdout, stderr, peak: ended.peak }
