@@ -11,7 +11,7 @@ use crate::common::{digest, qemu};
 #[test]
 fn the_result_has_every_field() {
     let disks = Disks::new();
-    let outcome = run::import(qemu::pack(&disks.qcow2, "zstd"), &disks.target).run();
+    let outcome = run::import_piped(&qemu::pack(&disks.qcow2, "zstd"), &disks.target).run();
     outcome.expect(0);
     let result = outcome.result();
     for field in [
@@ -76,7 +76,7 @@ fn progress_is_json_lines_on_request() {
     outcome.expect(0);
     let lines: Vec<Value> = outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let last = lines.last().expect("no line of progress");
-    for field in ["phase", "fetched", "written", "zeroed", "total", "rate"] {
+    for field in ["phase", "fetched", "fetch_total", "written", "zeroed", "virtual_size", "rate", "eta_seconds"] {
         assert!(last.get(field).is_some(), "{field} in {last}");
     }
     assert_eq!(last["phase"], "done", "{last}");
