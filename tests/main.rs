@@ -5,6 +5,7 @@ mod budget;
 mod cli;
 mod command_line;
 mod common;
+mod devices;
 mod differential;
 mod readme;
 mod rooms;

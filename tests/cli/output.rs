@@ -76,7 +76,9 @@ fn progress_is_json_lines_on_request() {
     outcome.expect(0);
     let lines: Vec<Value> = outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let last = lines.last().expect("no line of progress");
-    for field in ["phase", "fetched", "fetch_total", "written", "zeroed", "virtual_size", "rate", "eta_seconds"] {
+    for field in
+        ["phase", "fetched", "fetch_total", "written", "zeroed", "virtual_size", "rate", "eta_seconds"]
+    {
         assert!(last.get(field).is_some(), "{field} in {last}");
     }
     assert_eq!(last["phase"], "done", "{last}");
