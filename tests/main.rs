@@ -7,5 +7,6 @@ mod command_line;
 mod common;
 mod devices;
 mod differential;
+mod fixtures;
 mod readme;
 mod rooms;
