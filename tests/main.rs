@@ -1,5 +1,10 @@
 //! The integration tests: the built program and the public library against independent judges.
 #![cfg(test)]
 
+mod budget;
+mod cli;
 mod command_line;
+mod common;
+mod differential;
 mod readme;
+mod rooms;

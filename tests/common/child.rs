@@ -1,0 +1,53 @@
+//! Waiting for a child with a time limit, and what it used.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+/// How a child ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    /// The most memory that it had resident, in bytes.
+    pub(crate) peak: u64,
+    /// Whether the watchdog killed it.
+    pub(crate) overdue: bool,
+}
+
+/// Waits for `child`, and kills it when it takes longer than `limit`.
+pub(crate) fn wait(child: &Child, limit: Duration) -> Ended {
+    let pid = Pid::from_child(child);
+    let (done, ended) = channel::<()>();
+    let watchdog = thread::spawn(move || {
+        let overdue = ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+        if overdue {
+            kill_process(pid, Signal::KILL).ok();
+        }
+        overdue
+    });
+    // The child stays a zombie until the watchdog is gone, so that its number cannot be another's.
+    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+    drop(done);
+    let overdue = watchdog.join().unwrap();
+    let (status, peak) = reap(pid);
+    Ended { status, peak, overdue }
+}
+
+/// Sends `signal` to `child`, which the caller has not waited for yet.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper of wait4 tells a child's peak memory")]
+fn reap(pid: Pid) -> (ExitStatus, u64) {
+    let mut status = 0;
+    // SAFETY: `rusage` is plain numbers, for which zero is valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers lead to live values of the types that wait4 fills.
+    let reaped = unsafe { libc::wait4(pid.as_raw_pid(), &raw mut status, 0, &raw mut usage) };
+    assert_eq!(reaped, pid.as_raw_pid(), "wait4: {}", std::io::Error::last_os_error());
+    (ExitStatus::from_raw(status), u64::try_from(usage.ru_maxrss).unwrap() * 1024)
+}

@@ -1,0 +1,36 @@
+//! What the tests share: running the program, judging by `qemu-img`, serving files.
+
+pub(crate) mod child;
+pub(crate) mod digest;
+pub(crate) mod foreign;
+pub(crate) mod map;
+pub(crate) mod qemu;
+pub(crate) mod run;
+pub(crate) mod server;
+pub(crate) mod tally;
+
+use std::path::{Path, PathBuf};
+
+/// A temporary directory for one test, beside the build's other files: room and sparse files.
+pub(crate) fn workshop() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("diskpour-test-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// A path within the project.
+pub(crate) fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Bytes that no codec shrinks, the same for the same seed.
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(len.next_multiple_of(8));
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
