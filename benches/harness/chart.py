@@ -5,12 +5,12 @@ from xml.sax.saxutils import escape
 
 from . import report
 
-ROW, HEADING, TOP, BOTTOM = 17, 26, 74, 40
+ROW, HEADING, TOP, BOTTOM = 17, 26, 96, 40
 LABELS, PANEL, GAP = 268, 296, 56
 WIDTH = LABELS + PANEL + GAP + PANEL + GAP
 
 STYLE = """
-    text { font: 12px system-ui, sans-serif; fill: #57606a; }
+    text { font: 12px system-ui, sans-serif; fill: #57606a; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
     .title { font-size: 16px; font-weight: 600; fill: #1f2328; }
     .work { font-weight: 600; fill: #1f2328; }
     .ours { fill: #1f2328; font-weight: 600; }
@@ -22,7 +22,7 @@ STYLE = """
     .failed { fill: #cf222e; }
     .page { fill: #ffffff; }
     @media (prefers-color-scheme: dark) {
-      text { fill: #9198a1; }
+      text { fill: #9198a1; stroke: #0d1117; }
       .title, .work, .ours { fill: #f0f6fc; }
       .grid { stroke: #30363d; }
       .stem { stroke: #484f58; }
@@ -88,7 +88,8 @@ def axis(scale, name, foot):
     for value in scale.ticks():
         x = scale.place(value)
         parts.append(line(x, TOP - 6, x, foot, "grid"))
-        parts.append(text(x, foot + 16, f"{value:g}", anchor="middle"))
+        if not f"{value:g}".endswith("2"):
+            parts.append(text(x, foot + 16, f"{value:g}", anchor="middle"))
     return parts
 
 

@@ -5,6 +5,7 @@ import pathlib
 import platform
 import shutil
 import subprocess
+import textwrap
 
 # Program: the Debian package that brings it.
 PACKAGES = {
@@ -59,7 +60,7 @@ def install_missing():
 def first_line(command):
     """The first line that `command` prints, which is where versions stand."""
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return (result.stdout.strip().splitlines() or ["unknown"])[0]
+    return textwrap.shorten((result.stdout.strip().splitlines() or ["unknown"])[0], 72, placeholder=" …")
 
 
 def file_system(folder):
@@ -74,7 +75,7 @@ def describe(binary, work):
          if line.startswith("model name")),
         platform.machine(),
     )
-    memory = next(line for line in pathlib.Path("/proc/meminfo").read_text().splitlines())
+    memory = pathlib.Path("/proc/meminfo").read_text().splitlines()[0]
     pairs = [
         ("diskpour", first_line([str(binary), "--version"])),
         ("CPU", f"{cpu}, {os.cpu_count()} cores"),
