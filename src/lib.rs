@@ -1,9 +1,48 @@
 //! diskpour pours a virtual machine's disk image from anywhere into a block device or a file.
-pub mod codec;
+//!
+//! # The way of a byte
+//!
+//! ```text
+//! flags, env ─► config ─► source::open ─► Input ──head──► import::head ─► plan ─► Route
+//!                                           │
+//!             Random ───── free ─────► Sequential        two capabilities, two arrows
+//!             Random ◄─ Scratch::stage ─ Sequential
+//!                                           │
+//! Stream    Sequential ─► digest ─► decode ─► zero scan ──────────────────────► Sink
+//! Forward   Sequential ─► digest ─► decode ─► copy::forward ─► (held ─► spill) ► Sink
+//! Ranged    Random ─► image (what lies where) ─► workers ─────────────────────► Sink
+//! Stage     Sequential ─► digest ─► decode ─► scratch ─► Ranged                 Sink
+//!                                                                                │
+//!                     Progress (atomics) ◄─ every loop        finish = checks, size, fsync
+//! ```
+//!
+//! The modules below stand in order: each uses only those above it (`tests/rooms.rs` sees to it).
+//! The ground floor, down to `progress`, opens no file and no socket. The first MiB of the disk is
+//! written last, by [`sink::FirstMibLast`], when every check has passed.
+//!
+//! The library is the binary's inside: public for `main.rs`, the tests and the benches only.
+
+// The ground floor: facts, capabilities, codecs, counters.
 pub mod error;
 pub mod format;
 pub mod io;
+pub mod codec;
 pub mod progress;
-pub mod sink;
-pub mod source;
+
+// What touches the system.
 pub mod sys;
+pub mod scratch;
+pub mod sink;
+pub mod image;
+pub mod source;
+
+// What decides, and the loops.
+pub mod matrix;
+pub mod plan;
+pub mod copy;
+
+// What faces the user.
+pub mod config;
+//pub mod report;
+//pub mod import;
+//pub mod inspect;

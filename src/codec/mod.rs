@@ -1,1 +1,4 @@
 //! Decompression: one function from compressed stream to plain stream.
+
+pub mod cluster;
+mod zstd;

@@ -2,33 +2,40 @@
 //!
 //! Refuses to know: where the bytes came from and what they mean.
 
-use crate::error::{Classify, Kind};
+mod behind;
+mod block;
+mod error;
+mod file;
+mod first;
+mod ladder;
+mod marker;
+mod null;
+mod open;
+mod outlet;
+#[cfg(test)]
+mod testing;
+mod verify;
+
 use crate::format::addr::GuestOffset;
 
-/// Why a target cannot take the disk.
-#[derive(Debug, thiserror::Error)]
-pub enum SinkError {
-    /// The disk does not fit.
-    #[error("virtual size {needed} is larger than the target's {capacity}")]
-    TooSmall {
-        /// Bytes that the disk has, as far as they are known.
-        needed: u64,
-        /// Bytes that the target takes.
-        capacity: u64,
-    },
-}
+pub use crate::format::preallocation::Preallocation;
+pub use error::SinkError;
+pub use first::FirstMibLast;
+pub use null::NullSink;
+pub use open::{Existing, TargetSpec, open};
+pub use verify::Verifier;
 
-impl Classify for SinkError {
-    fn kind(&self) -> Kind {
-        Kind::TargetFull
-    }
-}
+/// One MiB: what is written last, and the step of a verification.
+const MIB: u64 = 1 << 20;
 
 /// A target: a file, a block device, or a double in a test.
 ///
 /// Order of calls: `prepare`, any number of writes and zeros from any number of threads, `sync`,
 /// `finish`. What is dropped without `finish` has failed, and the implementation leaves the
 /// target in its documented state.
+///
+/// The caller promises that every guest byte is written or zeroed at most once, and that at
+/// `finish` every byte below the virtual size was one of the two: a device is full of old bytes.
 pub trait Sink: Send + Sync {
     /// The most bytes that the target takes; `None` for a file that may grow.
     fn capacity(&self) -> Option<u64>;
@@ -68,4 +75,35 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// Whatever the target fails with.
     fn finish(&self, virtual_size: u64) -> Result<(), SinkError>;
+
+    /// The first offset from `from` on that may hold anything but zeros; `None` when only zeros follow.
+    fn next_data(&self, from: GuestOffset) -> Option<GuestOffset> {
+        Some(from)
+    }
+
+    /// Takes a finished target back to the state of a failed import, because it turned out wrong.
+    ///
+    /// # Errors
+    /// Whatever the target fails with.
+    fn revoke(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// Refuses `needed` bytes where the capacity is smaller.
+fn fits(needed: u64, capacity: Option<u64>) -> Result<(), SinkError> {
+    match capacity {
+        Some(capacity) if needed > capacity => Err(SinkError::TooSmall { needed, capacity }),
+        _ => Ok(()),
+    }
+}
+
+/// The length of `bytes` as guests count.
+fn len_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// `bytes` as a length in memory, at the most what memory can have.
+fn in_memory(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -1,2 +1,6 @@
 //! The only unsafe code: ioctls and C libraries behind safe functions.
 #![allow(unsafe_code)]
+
+pub mod block;
+pub mod cache;
+pub mod deflate;

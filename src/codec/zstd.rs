@@ -1,0 +1,2 @@
+//! stub
+pub(super) const WINDOW_LOG: u32 = 27;

@@ -1,0 +1,132 @@
+//! From arguments as given to a configuration as meant: what they mean together.
+
+use std::path::Path;
+use std::thread;
+
+use super::args::{Args, CommandArgs, ImportArgs, InspectArgs};
+use super::choices::{Overwrite, Verify};
+use super::{Command, Config, ImportConfig, InspectConfig, environment};
+use crate::format::size;
+
+/// The unit of disk sizes in bytes.
+const SECTOR: u64 = 512;
+
+/// Arguments that make no sense together, or alone for a reason that the parser does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Misuse {
+    #[error("the target is a URL; the order is SOURCE TARGET, and the target is a file or a block device")]
+    TargetIsUrl,
+    #[error(
+        "the target cannot be standard output, as the disk is not written in order; \
+         ./- is a file of that name"
+    )]
+    TargetIsStdout,
+    #[error("the source and the target are the same file")]
+    SourceIsTarget,
+    #[error("--{option} 0 leaves no disk")]
+    NoDisk { option: &'static str },
+    #[error(
+        "--size {size} is no multiple of 512 bytes, which disks come in; the next is {}",
+        size.next_multiple_of(SECTOR)
+    )]
+    NotSectors { size: u64 },
+    #[error("--size {size} ({}) is larger than --max-size {max} ({})", size::human(*size), size::human(*max))]
+    SizeAboveMax { size: u64, max: u64 },
+    #[error("--idle-timeout 0 would end every import at once; give a long time instead, such as 7d")]
+    NoPatience,
+}
+
+/// What `args` mean.
+pub(super) fn config(args: Args) -> Result<Config, Misuse> {
+    let command = match args.command {
+        CommandArgs::Import(args) => Command::Import(import(*args)?),
+        CommandArgs::Inspect(args) => Command::Inspect(inspect(args)?),
+        CommandArgs::Matrix(args) => Command::Matrix(args.output.output),
+        CommandArgs::Completions(args) => Command::Completions(args.shell),
+        CommandArgs::Man(args) => Command::Man(args.page),
+    };
+    Ok(Config { command, log_level: args.log_level, colour: environment::stderr_colour() })
+}
+
+fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
+    check_places(&args.source, &args.target)?;
+    let target = args.target_options;
+    check_sizes(target.size, target.max_size)?;
+    if args.speed.idle_timeout.is_zero() {
+        return Err(Misuse::NoPatience);
+    }
+    Ok(ImportConfig {
+        source: args.source,
+        target: args.target,
+        format: args.image.format,
+        compression: args.image.compression,
+        checksum: args.image.checksum,
+        scratch_dir: args.scratch_dir,
+        policy: args.wait.scratch_policy,
+        memory_budget: args.wait.memory_budget,
+        connections: usize::from(args.speed.connections),
+        workers: args.workers.map_or_else(processors, usize::from),
+        size: target.size,
+        max_size: target.max_size,
+        preallocation: target.preallocation,
+        overwrite: if target.force { Overwrite::Force } else { Overwrite::Refuse },
+        verify: if target.verify { Verify::ReadBack } else { Verify::Off },
+        idle_timeout: args.speed.idle_timeout,
+        progress: environment::progress(args.progress, environment::stderr_redraws()),
+        output: args.output.output,
+    })
+}
+
+fn inspect(args: InspectArgs) -> Result<InspectConfig, Misuse> {
+    if args.speed.idle_timeout.is_zero() {
+        return Err(Misuse::NoPatience);
+    }
+    Ok(InspectConfig {
+        source: args.source,
+        format: args.image.format,
+        compression: args.image.compression,
+        checksum: args.image.checksum,
+        policy: args.wait.scratch_policy,
+        memory_budget: args.wait.memory_budget,
+        connections: usize::from(args.speed.connections),
+        idle_timeout: args.speed.idle_timeout,
+        output: args.output.output,
+    })
+}
+
+/// As many as the machine, or the container, gives us.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn check_places(source: &str, target: &Path) -> Result<(), Misuse> {
+    let target_text = target.to_string_lossy();
+    if target_text.contains("://") {
+        return Err(Misuse::TargetIsUrl);
+    }
+    if target_text == "-" {
+        return Err(Misuse::TargetIsStdout);
+    }
+    if Path::new(source.strip_prefix("file://").unwrap_or(source)) == target {
+        return Err(Misuse::SourceIsTarget);
+    }
+    Ok(())
+}
+
+fn check_sizes(size: Option<u64>, max: Option<u64>) -> Result<(), Misuse> {
+    if max == Some(0) {
+        return Err(Misuse::NoDisk { option: "max-size" });
+    }
+    let Some(size) = size else { return Ok(()) };
+    if size == 0 {
+        return Err(Misuse::NoDisk { option: "size" });
+    }
+    // The last multiple that fits is far away from any disk.
+    if !size.is_multiple_of(SECTOR) && size < u64::MAX - SECTOR {
+        return Err(Misuse::NotSectors { size });
+    }
+    match max {
+        Some(max) if size > max => Err(Misuse::SizeAboveMax { size, max }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,264 @@
+//! Bytes that went by before a table named them: in memory up to a budget, then in scratch.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Waiting;
+use crate::copy::{bytes, in_memory};
+use crate::error::{Classify, Error, Kind};
+use crate::progress::Progress;
+use crate::scratch::Scratch;
+
+/// Bytes of one piece at most: what taking a part out of a piece copies.
+const PIECE: usize = 64 << 10;
+/// What the bookkeeping of a piece takes, so that many small ones count.
+const OVERHEAD: u64 = 96;
+
+/// More waits than memory may hold, and there is no scratch.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "scratch required: more than {budget} bytes of this image come before the table that maps them; \
+     give --scratch-dir (a directory with {room} free) or a larger --memory-budget"
+)]
+pub(super) struct ScratchRequired {
+    budget: u64,
+    room: String,
+}
+
+impl Classify for ScratchRequired {
+    fn kind(&self) -> Kind {
+        Kind::ScratchRequired
+    }
+}
+
+/// What waits, by host offset; pieces never overlap.
+pub(super) struct Hold<'a> {
+    pieces: BTreeMap<u64, Piece>,
+    in_memory: u64,
+    budget: u64,
+    dir: Option<PathBuf>,
+    scratch: Option<Scratch>,
+    len: Option<u64>,
+    progress: &'a Arc<Progress>,
+}
+
+struct Piece {
+    len: u64,
+    /// `None` for a piece in scratch, at its host offset.
+    bytes: Option<Box<[u8]>>,
+}
+
+impl<'a> Hold<'a> {
+    pub(super) fn new(waiting: &Waiting, len: Option<u64>, progress: &'a Arc<Progress>) -> Self {
+        Self {
+            pieces: BTreeMap::new(),
+            in_memory: 0,
+            budget: waiting.memory_budget,
+            dir: waiting.scratch_dir.clone(),
+            scratch: None,
+            len,
+            progress,
+        }
+    }
+
+    /// Holds `held`, the bytes at the host offset `at`.
+    pub(super) fn insert(&mut self, at: u64, held: &[u8]) -> Result<(), Error> {
+        let mut at = at;
+        for piece in held.chunks(PIECE) {
+            self.keep(at, piece);
+            at = at.saturating_add(bytes(piece.len()));
+            if self.in_memory > self.budget {
+                self.spill()?;
+            }
+        }
+        self.progress.held_peak.fetch_max(self.in_memory, Relaxed);
+        Ok(())
+    }
+
+    /// The `len` bytes at `at`, if all of them wait here.
+    pub(super) fn read(&self, at: u64, len: u64) -> Result<Option<Vec<u8>>, Error> {
+        let found = self.read_some(at, len)?;
+        Ok((bytes(found.len()) == len).then_some(found))
+    }
+
+    /// As many of the `len` bytes at `at` as wait here without a gap.
+    pub(super) fn read_some(&self, at: u64, len: u64) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::new();
+        while bytes(out.len()) < len {
+            let here = at.saturating_add(bytes(out.len()));
+            let Some((start, piece)) = self.piece(here) else { break };
+            let skip = here.saturating_sub(start);
+            let count = piece.len.saturating_sub(skip).min(len.saturating_sub(bytes(out.len())));
+            match &piece.bytes {
+                Some(held) => {
+                    let (from, count) = (in_memory(skip), in_memory(count));
+                    out.extend_from_slice(held.get(from..from.saturating_add(count)).unwrap_or_default());
+                }
+                None => {
+                    let from = out.len();
+                    out.resize(from.saturating_add(in_memory(count)), 0);
+                    self.read_scratch(out.get_mut(from..).unwrap_or_default(), here)?;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The first bytes from `at` on, `len` at most, that are all here (`Ok`) or all not (`Err`).
+    pub(super) fn stretch(&self, at: u64, len: u64) -> Result<u64, u64> {
+        match self.piece(at) {
+            Some((start, piece)) => Ok(len.min(start.saturating_add(piece.len).saturating_sub(at))),
+            None => {
+                let next = self.pieces.range(at..).next().map_or(u64::MAX, |(start, _)| *start);
+                Err(len.min(next.saturating_sub(at)))
+            }
+        }
+    }
+
+    /// Lets go of the bytes from `from` to `to`.
+    pub(super) fn remove(&mut self, from: u64, to: u64) {
+        let first = self.piece(from).map_or(from, |(start, _)| start);
+        let touched: Vec<u64> = self.pieces.range(first..to.max(first)).map(|(start, _)| *start).collect();
+        for start in touched {
+            let Some(piece) = self.pieces.remove(&start) else { continue };
+            if piece.bytes.is_some() {
+                self.in_memory = self.in_memory.saturating_sub(piece.len.saturating_add(OVERHEAD));
+            }
+            let end = start.saturating_add(piece.len);
+            self.put_back(&piece, start, start..from.min(end));
+            self.put_back(&piece, start, to.max(start)..end);
+        }
+    }
+
+    /// Lets go of everything.
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+        self.in_memory = 0;
+        self.scratch = None;
+    }
+
+    fn piece(&self, at: u64) -> Option<(u64, &Piece)> {
+        let (start, piece) = self.pieces.range(..=at).next_back()?;
+        (at < start.saturating_add(piece.len)).then_some((*start, piece))
+    }
+
+    fn put_back(&mut self, piece: &Piece, start: u64, part: std::ops::Range<u64>) {
+        if part.is_empty() {
+            return;
+        }
+        match &piece.bytes {
+            Some(held) => {
+                let from = in_memory(part.start.saturating_sub(start));
+                let to = in_memory(part.end.saturating_sub(start));
+                self.keep(part.start, held.get(from..to).unwrap_or_default());
+            }
+            None => {
+                let len = part.end.saturating_sub(part.start);
+                self.pieces.insert(part.start, Piece { len, bytes: None });
+            }
+        }
+    }
+
+    fn keep(&mut self, at: u64, held: &[u8]) {
+        let len = bytes(held.len());
+        self.in_memory = self.in_memory.saturating_add(len).saturating_add(OVERHEAD);
+        self.pieces.insert(at, Piece { len, bytes: Some(held.into()) });
+    }
+
+    /// Moves what is in memory to scratch, at its host offset.
+    fn spill(&mut self) -> Result<(), Error> {
+        if self.scratch.is_none() {
+            let dir = self.dir.as_ref().ok_or_else(|| self.required())?;
+            self.scratch = Some(Scratch::create(dir, Arc::clone(self.progress))?);
+        }
+        let Some(scratch) = &self.scratch else { return Ok(()) };
+        let mut moved: BTreeMap<u64, Piece> = BTreeMap::new();
+        for (at, piece) in std::mem::take(&mut self.pieces) {
+            if let Some(held) = &piece.bytes {
+                scratch.write_all_at(held, at)?;
+            }
+            match moved.last_entry() {
+                Some(mut last) if last.key().saturating_add(last.get().len) == at => {
+                    last.get_mut().len = last.get().len.saturating_add(piece.len);
+                }
+                _ => drop(moved.insert(at, Piece { len: piece.len, bytes: None })),
+            }
+        }
+        self.pieces = moved;
+        self.in_memory = 0;
+        Ok(())
+    }
+
+    fn required(&self) -> ScratchRequired {
+        let room = self
+            .len
+            .map_or("enough room for the image file".to_owned(), |len| format!("at most {len} bytes"));
+        ScratchRequired { budget: self.budget, room }
+    }
+
+    fn read_scratch(&self, buf: &mut [u8], at: u64) -> Result<(), Error> {
+        use crate::io::ReadAt;
+        match &self.scratch {
+            Some(scratch) => {
+                scratch.read_exact_at(buf, at).map_err(|error| Error::from_io(error, Kind::Other))
+            }
+            None => Err(Error::new(Kind::Other, "bytes are said to be in scratch, which is not there")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold<'a>(budget: u64, dir: Option<&std::path::Path>, progress: &'a Arc<Progress>) -> Hold<'a> {
+        let waiting = Waiting { memory_budget: budget, scratch_dir: dir.map(Into::into) };
+        Hold::new(&waiting, Some(1 << 30), progress)
+    }
+
+    fn content() -> Vec<u8> {
+        (0..300_000_u32).map(|at| (at / 3 % 256) as u8).collect()
+    }
+
+    fn parts_come_back(hold: &mut Hold<'_>) {
+        let content = content();
+        hold.insert(1000, &content).unwrap();
+        assert_eq!(hold.read(1000, 300_000).unwrap().unwrap(), content);
+        assert_eq!(hold.read(70_000, 100).unwrap().unwrap(), content[69_000..69_100]);
+        hold.remove(2000, 200_000);
+        assert_eq!(hold.read(1000, 1000).unwrap().unwrap(), content[..1000]);
+        assert_eq!(hold.read_some(1000, 5000).unwrap(), content[..1000]);
+        assert_eq!(hold.read(1999, 2).unwrap(), None);
+        assert_eq!(hold.read(200_000, 101_000).unwrap().unwrap(), content[199_000..]);
+        assert_eq!(hold.stretch(1500, 10_000), Ok(500));
+        assert_eq!(hold.stretch(2000, 300_000), Err(198_000));
+        hold.clear();
+        assert_eq!(hold.read(1000, 1).unwrap(), None);
+    }
+
+    #[test]
+    fn parts_are_taken_out_of_what_is_held_in_memory() {
+        let progress = Arc::default();
+        parts_come_back(&mut hold(1 << 20, None, &progress));
+        assert_eq!(progress.scratch.load(Relaxed), 0);
+        assert!((300_000..301_000).contains(&progress.held_peak.load(Relaxed)));
+    }
+
+    #[test]
+    fn parts_are_taken_out_of_what_was_spilled() {
+        let (progress, dir) = (Arc::default(), tempfile::tempdir().unwrap());
+        parts_come_back(&mut hold(100_000, Some(dir.path()), &progress));
+        assert!(progress.scratch.load(Relaxed) > 200_000);
+        assert!(progress.held_peak.load(Relaxed) <= 100_000 + 65_632);
+    }
+
+    #[test]
+    fn without_scratch_the_budget_is_the_end_and_names_what_is_needed() {
+        let progress = Arc::default();
+        let error = hold(100_000, None, &progress).insert(0, &content()).unwrap_err();
+        assert_eq!(error.kind(), Kind::ScratchRequired);
+        assert!(error.to_string().contains("at most 1073741824 bytes"), "{error}");
+    }
+}

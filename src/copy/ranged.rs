@@ -1,0 +1,112 @@
+//! Ranged: an image at any offset, by several workers.
+
+use super::gather::Gather;
+use super::queue::{Queue, Segment, Task, segments};
+use super::{CopyError, Pouring, bytes, in_memory, read_failed, write_failed};
+use crate::codec::cluster::Inflater;
+use crate::error::{Error, Kind};
+use crate::format::extent::{Extent, Place};
+use crate::image::Image;
+use crate::io::{ALIGNMENT, Aligned};
+
+/// Pours `image`.
+///
+/// Memory: for each worker one read of the place's preferred size and a gathered write of 2 MiB;
+/// the stretches of one part of the image for each worker.
+///
+/// # Errors
+/// [`CopyError`]; whatever the image's tables show, and a stop.
+pub fn ranged(image: &dyn Image, to: Pouring<'_>) -> Result<(), Error> {
+    to.sink.prepare(Some(image.virtual_size())).map_err(|cause| write_failed(0, cause))?;
+    let queue = Queue::new(image.parts());
+    let lanes = image.place().reading().lanes.max(to.workers).max(1);
+    std::thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    Worker::new(image, to).run(&queue)
+                }));
+                match caught {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => queue.fail(error),
+                    Err(_) => queue.fail(Error::new(Kind::Other, "a worker failed; this is a defect")),
+                }
+            });
+        }
+    });
+    queue.into_result()
+}
+
+struct Worker<'a> {
+    image: &'a dyn Image,
+    to: Pouring<'a>,
+    gather: Gather<'a>,
+    inflater: Option<Inflater>,
+    buf: Aligned,
+}
+
+impl<'a> Worker<'a> {
+    fn new(image: &'a dyn Image, to: Pouring<'a>) -> Self {
+        let buf = Aligned::zeroed(0);
+        Self { image, to, gather: Gather::new(to.sink), inflater: None, buf }
+    }
+
+    fn run(&mut self, queue: &Queue) -> Result<(), Error> {
+        loop {
+            self.to.stop.check()?;
+            match queue.next() {
+                Task::Done => return self.gather.flush(),
+                Task::Load(part) => queue.loaded(self.load(part)?),
+                Task::Copy(segment) => self.copy(&segment)?,
+            }
+        }
+    }
+
+    /// Zeroes what is zero in `part`, and returns the rest.
+    fn load(&self, part: u64) -> Result<Vec<Segment>, Error> {
+        let extents = self.image.extents(part)?;
+        for extent in extents.iter().filter(|extent| extent.place == Place::Zero) {
+            let zeroed = self.to.sink.zero(extent.guest, extent.len);
+            zeroed.map_err(|cause| write_failed(extent.guest.0, cause))?;
+        }
+        Ok(segments(extents, self.image.place().reading()))
+    }
+
+    fn copy(&mut self, segment: &Segment) -> Result<(), Error> {
+        // The buffer is skewed as the file is, so that what is aligned there is aligned here.
+        let skew = in_memory(segment.host.0 % bytes(ALIGNMENT));
+        let end = skew.saturating_add(in_memory(segment.len));
+        if self.buf.len() < end {
+            self.buf = Aligned::zeroed(end.max(self.image.place().reading().piece));
+        }
+        let read = self.buf.get_mut(skew..end).unwrap_or_default();
+        let done = self.image.place().read_exact_at(read, segment.host.0);
+        done.map_err(|cause| read_failed(segment.host.0, cause))?;
+        for extent in &segment.extents {
+            self.place(segment, extent, skew)?;
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, segment: &Segment, extent: &Extent, skew: usize) -> Result<(), Error> {
+        let slice = |host: u64, len: u64| {
+            let start = skew.saturating_add(in_memory(host.saturating_sub(segment.host.0)));
+            self.buf.get(start..start.saturating_add(in_memory(len))).unwrap_or_default()
+        };
+        match extent.place {
+            Place::Zero => Ok(()),
+            Place::Data(host) => self.gather.put(extent.guest, slice(host.0, extent.len)),
+            Place::Compressed { host, bound } => {
+                let input = slice(host.0, bound);
+                let (compression, cluster) = self.image.compression();
+                if self.inflater.is_none() {
+                    self.inflater = Inflater::new(compression);
+                }
+                let inflater = self.inflater.as_mut().ok_or(CopyError::NoMemory)?;
+                let keep = in_memory(extent.len);
+                let fill = |out: &mut [u8]| Ok(inflater.fill(host, input, out)?);
+                self.gather.fill(extent.guest, cluster, keep, fill).map(drop)
+            }
+        }
+    }
+}

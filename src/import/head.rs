@@ -1,0 +1,175 @@
+//! From an opened source to an image whose format is known: the head is looked at, codecs come off.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::codec::{self, Options};
+use crate::config::{CompressionChoice, FormatChoice};
+use crate::error::{Classify, Error, Kind};
+use crate::format::codec::Codec;
+use crate::format::digest::{Algorithm, Checksum, Hasher};
+use crate::format::magic::{HEAD, Layout, Sniffed, sniff};
+use crate::io::{Input, Sequential, relay};
+
+/// A source shorter than this is poured, with a warning: no disk is that small.
+const SHORT: usize = 512;
+
+/// An image that is not poured because of what its head says.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeadError {
+    /// A format that is known by name.
+    #[error("the image is of the format {0}, which is not supported; --format raw pours it as it is")]
+    Unsupported(&'static str),
+    /// The same codec twice.
+    #[error("the image is compressed by {0} twice, which nobody does on purpose; decompress it first")]
+    Twice(Codec),
+    /// No byte at all.
+    #[error("the image is empty")]
+    Empty,
+}
+
+impl Classify for HeadError {
+    fn kind(&self) -> Kind {
+        Kind::Image
+    }
+}
+
+/// What the user said of the image.
+#[derive(Clone, Copy)]
+pub(crate) struct Choices {
+    /// The format, or that the magic decides.
+    pub(crate) format: FormatChoice,
+    /// The compression, or that the magic decides.
+    pub(crate) compression: CompressionChoice,
+    /// Threads that may decode.
+    pub(crate) workers: usize,
+}
+
+/// An image whose format is known.
+pub(crate) struct Head {
+    /// The image, its codecs off.
+    pub(crate) input: Input,
+    /// How the disk lies in it.
+    pub(crate) layout: Layout,
+    /// The codecs that came off, the outermost first.
+    pub(crate) codecs: Vec<Codec>,
+    /// What the user should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Takes the codecs off `input` and says what is inside; `tap` hashes the bytes as received.
+pub(crate) fn open(input: Input, choices: Choices, tap: &Tap) -> Result<Head, Error> {
+    let mut head = Head { input, layout: Layout::Raw, codecs: Vec::new(), warnings: Vec::new() };
+    loop {
+        let bytes = head.input.head(HEAD).map_err(unread)?;
+        if bytes.is_empty() {
+            return Err(HeadError::Empty.into());
+        }
+        let sniffed = sniff(&bytes);
+        if let Some(codec) = next_codec(&sniffed, choices.compression, &head.codecs)? {
+            head.input = Input::Sequential(unwrap(head.input, codec, head.codecs.is_empty(), choices, tap)?);
+            head.codecs.push(codec);
+            continue;
+        }
+        if bytes.len() < SHORT {
+            head.warnings.push(format!("the image has {} bytes only, which is no disk", bytes.len()));
+        }
+        head.layout = layout(&sniffed, choices.format, &mut head.warnings)?;
+        return Ok(head);
+    }
+}
+
+/// The whole of `input` in order, its bytes hashed by `tap`.
+pub(crate) fn received(input: Input, tap: &Tap) -> Result<Sequential, Error> {
+    Ok(input.into_sequential().map_err(unread)?.tapped(|stream| tap.on(stream)))
+}
+
+fn unread(error: io::Error) -> Error {
+    Error::from_io(error, Kind::Other)
+}
+
+fn next_codec(sniffed: &Sniffed, choice: CompressionChoice, off: &[Codec]) -> Result<Option<Codec>, HeadError> {
+    match (choice, sniffed) {
+        (CompressionChoice::None, _) => Ok(None),
+        (CompressionChoice::Codec(codec), _) => Ok(off.is_empty().then_some(codec)),
+        (CompressionChoice::Auto, Sniffed::Codec(codec)) if off.contains(codec) => Err(HeadError::Twice(*codec)),
+        (CompressionChoice::Auto, Sniffed::Codec(codec)) => Ok(Some(*codec)),
+        (CompressionChoice::Auto, _) => Ok(None),
+    }
+}
+
+/// The decoded stream; what is compressed is fetched ahead in a thread of its own.
+fn unwrap(input: Input, codec: Codec, outermost: bool, choices: Choices, tap: &Tap) -> Result<Sequential, Error> {
+    let stream = if outermost { received(input, tap)? } else { input.into_sequential().map_err(unread)? };
+    codec::decode(codec, relay(stream), &Options { threads: choices.workers }).map_err(unread)
+}
+
+fn layout(sniffed: &Sniffed, choice: FormatChoice, warnings: &mut Vec<String>) -> Result<Layout, HeadError> {
+    match (choice, sniffed) {
+        (FormatChoice::Raw, _) => Ok(Layout::Raw),
+        (FormatChoice::Qcow2, _) | (FormatChoice::Auto, Sniffed::Qcow2) => Ok(Layout::Qcow2),
+        (FormatChoice::Auto, Sniffed::Refused(name)) => Err(HeadError::Unsupported(name)),
+        (FormatChoice::Auto, Sniffed::Tar) => {
+            warnings.push("the image is a tar archive, which is poured as it is".to_owned());
+            Ok(Layout::Raw)
+        }
+        (FormatChoice::Auto, Sniffed::Raw | Sniffed::Codec(_)) => Ok(Layout::Raw),
+    }
+}
+
+/// Hashes the bytes as they are received; shared with the stream that they pass through.
+pub(crate) struct Tap {
+    hasher: Arc<Mutex<Option<Hasher>>>,
+    expected: Option<Checksum>,
+}
+
+/// The received bytes hash to something else than the user expects.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the checksum differs: expected {expected}, received {received}")]
+pub(crate) struct Mismatch {
+    expected: Checksum,
+    received: Checksum,
+}
+
+impl Classify for Mismatch {
+    fn kind(&self) -> Kind {
+        Kind::Integrity
+    }
+}
+
+impl Tap {
+    /// Hashes by the algorithm of `expected`; SHA-256 where nothing is expected.
+    pub(crate) fn new(expected: Option<Checksum>) -> Self {
+        let algorithm = expected.as_ref().map_or(Algorithm::Sha256, |checksum| checksum.algorithm);
+        Self { hasher: Arc::new(Mutex::new(Some(Hasher::new(algorithm)))), expected }
+    }
+
+    fn on(&self, stream: Sequential) -> impl Read + Send + 'static {
+        Tapped { stream, hasher: Arc::clone(&self.hasher) }
+    }
+
+    /// The digest of everything received, once the stream was read to its end.
+    pub(crate) fn check(&self) -> Result<Option<Checksum>, Mismatch> {
+        let hasher = self.hasher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(received) = hasher.map(Hasher::finish) else { return Ok(None) };
+        match &self.expected {
+            Some(expected) if *expected != received => Err(Mismatch { expected: expected.clone(), received }),
+            _ => Ok(Some(received)),
+        }
+    }
+}
+
+struct Tapped {
+    stream: Sequential,
+    hasher: Arc<Mutex<Option<Hasher>>>,
+}
+
+impl Read for Tapped {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buf)?;
+        if let Some(hasher) = &mut *self.hasher.lock().unwrap_or_else(PoisonError::into_inner) {
+            hasher.update(buf.get(..count).unwrap_or_default());
+        }
+        Ok(count)
+    }
+}
