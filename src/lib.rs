@@ -43,6 +43,6 @@ pub mod copy;
 
 // What faces the user.
 pub mod config;
-//pub mod report;
-//pub mod import;
-//pub mod inspect;
+pub mod report;
+pub mod import;
+pub mod inspect;

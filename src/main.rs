@@ -1,2 +1,132 @@
-//! x
-fn main() {}
+//! Parse, run, write the result, exit: the one place that ends the process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{io, panic};
+
+use diskpour::config::{self, Command, Config, ImportConfig, InspectConfig, OutputStyle, Parsed};
+use diskpour::error::{Error, Kind};
+use diskpour::inspect::Inspection;
+use diskpour::progress::{Progress, Stop};
+use diskpour::report::{self, Pen, Reporter};
+use diskpour::{import, inspect, matrix};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// How long a run may take to end after a signal before it is ended.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// How long the last steps may take then; a target that hangs must not keep the process.
+const LAST_STEPS: Duration = Duration::from_millis(150);
+
+fn main() {
+    panic::set_hook(Box::new(report::panicked));
+    let code = match config::parse(std::env::args_os()) {
+        Ok(Parsed::Run(config)) => run(*config),
+        Ok(Parsed::Say(text)) => code_of(told(report::say(text.as_bytes())), OutputStyle::Text),
+        Err(error) => {
+            report::refusal(&error);
+            Kind::Usage.verdict().exit_code
+        }
+    };
+    end(code)
+}
+
+/// Does what `config` says; the exit code.
+fn run(config: Config) -> u8 {
+    let pen = Pen::default();
+    report::start_log(config.log_level, config.colour, &pen);
+    let output = config.command.output();
+    // Threads and files of the run are gone when this returns, whichever way it ended.
+    let done = catch_unwind(AssertUnwindSafe(|| obey(config.command, &pen)));
+    let defect =
+        || Error::new(Kind::Other, "a defect of diskpour ended the run; please report the line above");
+    code_of(done.unwrap_or_else(|_| Err(defect())), output)
+}
+
+fn obey(command: Command, pen: &Pen) -> Result<(), Error> {
+    match command {
+        Command::Import(config) => import(&config, pen),
+        Command::Inspect(config) => inspect(&config, pen),
+        Command::Matrix(OutputStyle::Text) => told(report::say(matrix::to_text().as_bytes())),
+        Command::Matrix(OutputStyle::Json) => told(report::say((matrix::to_json() + "\n").as_bytes())),
+        Command::Completions(shell) => told(report::say(&config::completions(shell))),
+        Command::Man(page) => told(config::man(page).and_then(|roff| report::say(&roff))),
+    }
+}
+
+fn import(config: &ImportConfig, pen: &Pen) -> Result<(), Error> {
+    let (progress, stop) = watched(config.output, pen)?;
+    let reporter = Reporter::start(&progress, config.progress, pen);
+    let outcome = import::run(config, &progress, &stop);
+    reporter.finish();
+    let outcome = outcome?;
+    report::warnings(&outcome.warnings, config.output);
+    told(report::result(&outcome, ToString::to_string, config.output))
+}
+
+fn inspect(config: &InspectConfig, pen: &Pen) -> Result<(), Error> {
+    let (progress, stop) = watched(config.output, pen)?;
+    let found = inspect::run(config, &progress, &stop)?;
+    told(report::result(&found, Inspection::to_text, config.output))
+}
+
+/// That standard output took what was said.
+fn told(said: io::Result<()>) -> Result<(), Error> {
+    said.map_err(|error| Error::new(Kind::Other, format!("cannot write to standard output: {error}")))
+}
+
+/// The exit code of a run that is `done`; its error is printed.
+fn code_of(done: Result<(), Error>, output: OutputStyle) -> u8 {
+    let Err(error) = done else { return 0 };
+    report::failure(&error, output);
+    error.kind().verdict().exit_code
+}
+
+/// Counters, and a wish to end that SIGINT and SIGTERM set.
+fn watched(output: OutputStyle, pen: &Pen) -> Result<(Arc<Progress>, Arc<Stop>), Error> {
+    let (progress, stop) = (Arc::new(Progress::default()), Arc::new(Stop::default()));
+    let failed = |error| Error::new(Kind::Other, format!("cannot wait for signals: {error}"));
+    let signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let (run, wish, pen) = (Arc::clone(&progress), Arc::clone(&stop), pen.clone());
+    let last_steps = move |error: &Error| {
+        run.undo.run();
+        pen.clear();
+        report::failure(error, output);
+    };
+    let watch = move || obey_signals(signals, &wish, last_steps);
+    thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(failed)?;
+    Ok((progress, stop))
+}
+
+/// Asks for the end at the first signal; takes it at the second, or when patience ends.
+fn obey_signals(mut signals: Signals, stop: &Stop, last_steps: impl FnOnce(&Error) + Send + 'static) {
+    let Some(signal) = signals.forever().next() else { return };
+    let (kind, words) = match signal {
+        SIGINT => (Kind::Interrupted, "stopped by SIGINT"),
+        _ => (Kind::Terminated, "stopped by SIGTERM"),
+    };
+    stop.ask(kind);
+    let asked = Instant::now();
+    while asked.elapsed() < PATIENCE && signals.pending().next().is_none() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let (done, wait) = channel();
+    let steps = move || {
+        last_steps(&Error::new(kind, words));
+        // Nobody waits any more when patience ended first.
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(steps).is_ok() {
+        let _ = wait.recv_timeout(LAST_STEPS);
+    }
+    end(kind.verdict().exit_code)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that ends the process")]
+fn end(code: u8) -> ! {
+    std::process::exit(code.into())
+}

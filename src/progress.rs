@@ -1,10 +1,15 @@
-//! What the loops tell the reporters, and what the user tells the loops: atomics only.
+//! What the loops tell the reporters, and what the user tells the loops: atomics, and the one
+//! step that a signal must not forget.
 //!
 //! Refuses to know: terminals, clocks, formats.
+
+mod undo;
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use crate::error::{Error, Kind};
+
+pub use undo::Undo;
 
 /// What an import does at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +71,8 @@ pub struct Progress {
     pub requests: AtomicU64,
     /// Requests that were tries again.
     pub retries: AtomicU64,
+    /// What a signal that ends the program at once must still do: remove a file that we created.
+    pub undo: Undo,
 }
 
 impl Progress {

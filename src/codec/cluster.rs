@@ -3,9 +3,9 @@
 //! Memory: the tables of one decoder of each kind for each worker, below 200 KiB, and for zstd at
 //! most one window, which is bounded like a stream's.
 
-use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
+use ::zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-use super::zstd::WINDOW_LOG;
+use super::WINDOW_LOG_LIMIT;
 use crate::error::{Classify, Kind};
 use crate::format::addr::HostOffset;
 use crate::format::qcow2::Compression;
@@ -42,7 +42,7 @@ impl Inflater {
             Compression::Deflate => Decoder::Deflate(Deflate::new()?),
             Compression::Zstd => {
                 let mut context = DCtx::try_create()?;
-                context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).ok()?;
+                context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_LIMIT)).ok()?;
                 Decoder::Zstd(context)
             }
         }))
@@ -64,7 +64,7 @@ impl Inflater {
 
 /// Decodes frames until `out` is full; the last one must end there.
 fn frames(context: &mut DCtx<'static>, input: &[u8], out: &mut [u8]) -> Option<usize> {
-    context.reset(zstd::zstd_safe::ResetDirective::SessionOnly).ok()?;
+    context.reset(::zstd::zstd_safe::ResetDirective::SessionOnly).ok()?;
     let len = out.len();
     let mut from = InBuffer::around(input);
     let mut to = OutBuffer::around(out);
@@ -122,6 +122,6 @@ mod tests {
 
     #[test]
     fn a_zstd_cluster_is_filled_exactly_and_its_length_known() {
-        round_trip(Compression::Zstd, &zstd::bulk::compress(&cluster(), 3).unwrap());
+        round_trip(Compression::Zstd, &::zstd::bulk::compress(&cluster(), 3).unwrap());
     }
 }

@@ -232,7 +232,7 @@ pub(super) struct InspectArgs {
     pub(super) output: OutputArgs,
 }
 
-/// Print which images CDI supports, with which scratch space, and what diskpour does
+/// Print what is supported from where, and what needs scratch space
 #[derive(Debug, Parser)]
 pub(super) struct MatrixArgs {
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::OutputStyle;
 use super::environment;
@@ -40,6 +40,10 @@ impl UsageError {
             for secret in [Some(arg.as_ref()), value].into_iter().flatten() {
                 text = text.replace(secret, &redact::url(secret));
             }
+        }
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            // clap's text is the whole help and says nothing of the error.
+            return Self { message: "no command is given".to_owned(), advice: text, output: output_of(argv) };
         }
         let text = redact::urls(text.trim_end());
         let text = text.strip_prefix("error: ").unwrap_or(&text);

@@ -88,18 +88,30 @@ fn unread(error: io::Error) -> Error {
     Error::from_io(error, Kind::Other)
 }
 
-fn next_codec(sniffed: &Sniffed, choice: CompressionChoice, off: &[Codec]) -> Result<Option<Codec>, HeadError> {
+fn next_codec(
+    sniffed: &Sniffed,
+    choice: CompressionChoice,
+    off: &[Codec],
+) -> Result<Option<Codec>, HeadError> {
     match (choice, sniffed) {
         (CompressionChoice::None, _) => Ok(None),
         (CompressionChoice::Codec(codec), _) => Ok(off.is_empty().then_some(codec)),
-        (CompressionChoice::Auto, Sniffed::Codec(codec)) if off.contains(codec) => Err(HeadError::Twice(*codec)),
+        (CompressionChoice::Auto, Sniffed::Codec(codec)) if off.contains(codec) => {
+            Err(HeadError::Twice(*codec))
+        }
         (CompressionChoice::Auto, Sniffed::Codec(codec)) => Ok(Some(*codec)),
         (CompressionChoice::Auto, _) => Ok(None),
     }
 }
 
 /// The decoded stream; what is compressed is fetched ahead in a thread of its own.
-fn unwrap(input: Input, codec: Codec, outermost: bool, choices: Choices, tap: &Tap) -> Result<Sequential, Error> {
+fn unwrap(
+    input: Input,
+    codec: Codec,
+    outermost: bool,
+    choices: Choices,
+    tap: &Tap,
+) -> Result<Sequential, Error> {
     let stream = if outermost { received(input, tap)? } else { input.into_sequential().map_err(unread)? };
     codec::decode(codec, relay(stream), &Options { threads: choices.workers }).map_err(unread)
 }

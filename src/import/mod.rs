@@ -22,7 +22,7 @@ use crate::progress::{Phase, Progress, Stop};
 use crate::report::{DigestReport, Outcome};
 use crate::scratch::Scratch;
 use crate::sink::{self, Existing, Sink, SinkError, TargetSpec, Verifier};
-use crate::source::{self, Context, Source};
+use crate::source::{self, Context};
 
 use head::{Choices, Head, Tap};
 
@@ -34,7 +34,7 @@ pub fn run(config: &ImportConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) ->
     let started = Instant::now();
     let sink = open_sink(config, progress)?;
     let source = source::from_argument(&config.source, context(config, progress, stop))?;
-    let endpoint = source.endpoint();
+    let endpoint = endpoint(&config.source);
     let input = source.open()?;
     let access = access(&input);
     let tap = Tap::new(config.checksum.clone());
@@ -100,6 +100,18 @@ fn context(config: &ImportConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) ->
 
 fn choices(config: &ImportConfig) -> Choices {
     Choices { format: config.format, compression: config.compression, workers: config.workers }
+}
+
+/// The row of the matrix for a SOURCE argument.
+pub(crate) fn endpoint(source: &str) -> Endpoint {
+    let scheme = |name: &str| source.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    let authority = source.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+    match authority {
+        _ if source == "-" => Endpoint::Upload,
+        Some(authority) if scheme("http") && authority.contains('@') => Endpoint::BasicAuth,
+        _ if scheme("https://") => Endpoint::Https,
+        _ => Endpoint::Http,
+    }
 }
 
 pub(crate) fn access(input: &Input) -> Access {
@@ -260,6 +272,28 @@ impl Report {
             seconds,
             digest: None,
             warnings: self.warnings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_has_its_row_of_the_matrix() {
+        let rows = [
+            ("-", Endpoint::Upload),
+            ("http://host/a@b", Endpoint::Http),
+            ("HTTPS://host/a", Endpoint::Https),
+            ("https://user:word@host/a", Endpoint::BasicAuth),
+            ("http://user@host", Endpoint::BasicAuth),
+            ("/images/a.qcow2", Endpoint::Http),
+            ("file:///images/a@b.qcow2", Endpoint::Http),
+            ("http", Endpoint::Http),
+        ];
+        for (source, expected) in rows {
+            assert_eq!(endpoint(source), expected, "{source}");
         }
     }
 }

@@ -14,11 +14,11 @@ use crate::format::qcow2::{Compression, HEADER_AREA, Header};
 use crate::format::size::human;
 use crate::image::{Image, Qcow2, Raw, Trailer};
 use crate::import::head::{self, Choices, Head, Tap};
-use crate::import::access;
+use crate::import::{access, endpoint};
 use crate::io::Input;
 use crate::plan::{Digest, Facts, Plan, Route, Spill, plan};
 use crate::progress::{Progress, Stop};
-use crate::source::{self, Context, Source};
+use crate::source::{self, Context};
 
 pub use survey::Survey;
 
@@ -74,7 +74,7 @@ pub fn run(config: &InspectConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) -
         connections: config.connections,
     };
     let source = source::from_argument(&config.source, context)?;
-    let endpoint = source.endpoint();
+    let endpoint = endpoint(&config.source);
     let input = source.open()?;
     let (access, source_bytes) = (access(&input), input.known_len());
     let choices = Choices { format: config.format, compression: config.compression, workers: 1 };
@@ -159,7 +159,9 @@ impl Inspection {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = String::new();
-        let mut line = |name: &str, value: String| drop(writeln!(text, "{name:<14} {value}"));
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<14} {value}");
+        };
         line("format", self.format.to_owned());
         if !self.codecs.is_empty() {
             line("compressed by", self.codecs.join(", then "));
@@ -172,11 +174,14 @@ impl Inspection {
             line("qcow2", facts.to_text());
         }
         line("route", format!("{} ({})", self.route, self.reason));
-        line("scratch", match self.scratch_bytes {
-            Some(0) => "none".to_owned(),
-            Some(bytes) => format!("at most {}", sized(bytes)),
-            None => "only if more than --memory-budget comes before its table".to_owned(),
-        });
+        line(
+            "scratch",
+            match self.scratch_bytes {
+                Some(0) => "none".to_owned(),
+                Some(bytes) => format!("at most {}", sized(bytes)),
+                None => "only if more than --memory-budget comes before its table".to_owned(),
+            },
+        );
         if let Some(survey) = &self.survey {
             text.push_str(&survey.to_text());
         }

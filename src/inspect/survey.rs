@@ -77,11 +77,20 @@ impl Survey {
             _ => '█',
         };
         let mut text = String::new();
-        let stored = [(self.data_bytes, "plain"), (self.compressed_bytes, "compressed"), (self.zero_bytes, "zeros")];
-        let sums: Vec<String> =
-            stored.iter().filter(|(bytes, _)| *bytes > 0).map(|(bytes, what)| format!("{} {what}", human(*bytes))).collect();
+        let stored =
+            [(self.data_bytes, "plain"), (self.compressed_bytes, "compressed"), (self.zero_bytes, "zeros")];
+        let sums: Vec<String> = stored
+            .iter()
+            .filter(|(bytes, _)| *bytes > 0)
+            .map(|(bytes, what)| format!("{} {what}", human(*bytes)))
+            .collect();
         let _ = writeln!(text, "{:<14} {}", "of the disk", sums.join(", "));
-        let _ = writeln!(text, "{:<14} {} before the table that maps them", "in a stream", human(self.late_bytes));
+        let _ = writeln!(
+            text,
+            "{:<14} {} before the table that maps them",
+            "in a stream",
+            human(self.late_bytes)
+        );
         let picture: String = self.map.iter().map(shade).collect();
         let _ = writeln!(text, "{:<14} {picture}", "picture");
         text
@@ -110,7 +119,8 @@ mod tests {
 
     #[test]
     fn a_stretch_is_spread_over_the_columns_that_it_covers() {
-        let extent = Extent { guest: GuestOffset(50), len: 200, place: Place::Zero, sharing: Sharing::Exclusive };
+        let extent =
+            Extent { guest: GuestOffset(50), len: 200, place: Place::Zero, sharing: Sharing::Exclusive };
         let mut stored = [0; 4];
         spread(&extent, 100, &mut stored);
         assert_eq!(stored, [50, 100, 50, 0]);

@@ -6,6 +6,7 @@
 //! Refuses to know: what the bytes mean.
 
 mod aligned;
+mod count;
 mod relay;
 mod zero;
 
@@ -13,6 +14,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 pub use aligned::{ALIGNMENT, Aligned};
+pub use count::count;
 pub use relay::relay;
 pub use zero::{Piece, is_zero, pieces};
 

@@ -19,7 +19,7 @@ const COLUMNS: [(Option<Codec>, &str); 5] = [
 
 /// Facts that the marks alone do not tell.
 const NOTES: [&str; 5] = [
-    "+ is diskpour's extension; CDI does not read it, and it follows its GZ cell.",
+    "Codecs with a + are diskpour's extension; CDI does not read them.",
     "A local file counts as HTTP, standard input as upload.",
     "Basic authentication together with a custom CA counts as custom CA.",
     "QCOW2 from a server that does not serve ranges counts as ✓*.",

@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_device_that_is_claimed_is_refused() {
-        let Some(device) = LoopDevice::new(MIB as usize, 512) else { return };
+        let Some(device) = LoopDevice::new(1 << 20, 512) else { return };
         let claimed = claim(device.path()).unwrap();
         let error =
             BlockSink::open(device.path(), &spec(device.path(), ALL[0]), Arc::default()).err().unwrap();
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_link_leads_to_the_device() {
-        let Some(device) = LoopDevice::new(MIB as usize, 512) else { return };
+        let Some(device) = LoopDevice::new(1 << 20, 512) else { return };
         let dir = tempfile::tempdir().unwrap();
         let link = dir.path().join("by-id");
         std::os::unix::fs::symlink(device.path(), &link).unwrap();

@@ -6,6 +6,8 @@ mod behind;
 mod block;
 mod error;
 mod file;
+#[cfg(test)]
+mod file_tests;
 mod first;
 mod ladder;
 mod marker;

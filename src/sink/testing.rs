@@ -146,3 +146,31 @@ impl Drop for LoopDevice {
         let _ = Command::new("losetup").arg("-d").arg(&self.path).status();
     }
 }
+
+/// A file system mounted for as long as this lives.
+pub(super) struct Mount {
+    dir: tempfile::TempDir,
+}
+
+impl Mount {
+    /// What `mount` makes of these arguments and a new directory; `None` where it cannot.
+    pub(super) fn new(args: &[&str]) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(args).arg(dir.path()).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self { dir });
+        }
+        println!("skipped: to mount {args:?} needs root");
+        None
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.dir.path()).status();
+    }
+}

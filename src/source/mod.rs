@@ -1,1 +1,137 @@
 //! Where images come from: each source consumes itself and hands over its best form.
+//!
+//! Refuses to know: formats, codecs, targets. It alone has an asynchronous runtime, and keeps it
+//! to itself: what it hands over is read by blocking calls.
+
+mod file;
+mod http;
+mod stdin;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Classify, Error, Kind};
+use crate::io::Input;
+use crate::progress::{Progress, Stop};
+
+/// What a source reports to, and what it obeys.
+#[derive(Clone)]
+pub struct Context {
+    /// The counters of the import.
+    pub progress: Arc<Progress>,
+    /// The wish to end the run; a waiting read looks at it ten times a second.
+    pub stop: Arc<Stop>,
+    /// The longest time without a byte.
+    pub idle_timeout: Duration,
+    /// Ranges that may be under way at the same time.
+    pub connections: usize,
+}
+
+/// A place that holds an image.
+pub trait Source {
+    /// Opens the place and hands over its best form.
+    ///
+    /// # Errors
+    /// Whatever keeps the place from being read, of the kind that says whether a retry helps.
+    fn open(self: Box<Self>) -> Result<Input, Error>;
+
+    /// The name that messages may show: without credentials and without a query.
+    fn name(&self) -> String;
+}
+
+/// The source that `text` names: a URL, a path, or `-` for standard input.
+///
+/// # Errors
+/// [`Kind::Usage`] for an unknown scheme or a URL that cannot be read.
+pub fn from_argument(text: &str, context: Context) -> Result<Box<dyn Source>, Error> {
+    if text == "-" {
+        return Ok(Box::new(stdin::Stdin::new(context)));
+    }
+    match scheme(text).as_deref() {
+        None => Ok(Box::new(file::File::new(text.into(), context))),
+        Some("http" | "https") => Ok(Box::new(http::Http::parse(text, context)?)),
+        Some("file") => Ok(Box::new(file::File::from_url(text, context)?)),
+        Some(other) => Err(ArgumentError::Scheme(other.to_owned()).into()),
+    }
+}
+
+/// The scheme in front of `://`, in lower case; anything else is a path.
+fn scheme(text: &str) -> Option<String> {
+    let (scheme, _) = text.split_once("://")?;
+    let legal = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    legal.then(|| scheme.to_ascii_lowercase())
+}
+
+/// Why an argument names no source.
+#[derive(Debug, thiserror::Error)]
+enum ArgumentError {
+    #[error(
+        "{0}:// is not supported; a source is http://, https://, file://, a path, or - for standard input"
+    )]
+    Scheme(String),
+    #[error("the URL cannot be read: {0}")]
+    Url(#[from] url::ParseError),
+    #[error("a file:// URL names an absolute path on this machine, as in file:///images/disk.qcow2")]
+    FileUrl,
+}
+
+impl Classify for ArgumentError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
+
+/// `time` as a person would say it: `3 s`, `0.3 s`.
+fn seconds(time: Duration) -> String {
+    if time.subsec_millis() == 0 {
+        return format!("{} s", time.as_secs());
+    }
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn context() -> Context {
+        Context {
+            progress: Arc::default(),
+            stop: Arc::default(),
+            idle_timeout: Duration::from_secs(5),
+            connections: 2,
+        }
+    }
+
+    #[test]
+    fn an_argument_is_a_url_a_path_or_standard_input() {
+        let name = |text: &str| from_argument(text, context()).map(|source| source.name());
+        assert_eq!(name("-").unwrap(), "standard input");
+        assert_eq!(name("disk.img").unwrap(), "disk.img");
+        assert_eq!(name("a:b").unwrap(), "a:b");
+        assert_eq!(name("1x://b").unwrap(), "1x://b");
+        assert_eq!(name("file:///a%20b/c.img").unwrap(), "/a b/c.img");
+        assert_eq!(name("HTTPS://u:p@Host:444/a/b.img?token=x#f").unwrap(), "https://host:444/a/b.img");
+    }
+
+    #[test]
+    fn what_is_no_source_is_refused_by_name() {
+        for (text, word) in [
+            ("docker://a/b", "docker://"),
+            ("nbd+unix://a", "nbd+unix://"),
+            ("file://other/a", "file:///"),
+            ("http://", "empty host"),
+            ("http://[::bad/", "IPv6"),
+        ] {
+            let error = from_argument(text, context()).map(|_| ()).unwrap_err();
+            assert_eq!(error.kind(), Kind::Usage, "{text}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn times_read_well() {
+        assert_eq!(seconds(Duration::from_secs(3)), "3 s");
+        assert_eq!(seconds(Duration::from_millis(300)), "0.3 s");
+    }
+}

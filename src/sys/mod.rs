@@ -4,3 +4,4 @@
 pub mod block;
 pub mod cache;
 pub mod deflate;
+pub(crate) mod lzma;

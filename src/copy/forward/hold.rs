@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Waiting;
 use crate::copy::{bytes, in_memory};
 use crate::error::{Classify, Error, Kind};
+use crate::io::is_zero;
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 
@@ -46,8 +47,16 @@ pub(super) struct Hold<'a> {
 
 struct Piece {
     len: u64,
-    /// `None` for a piece in scratch, at its host offset.
-    bytes: Option<Box<[u8]>>,
+    kept: Kept,
+}
+
+/// How the bytes of a piece are kept.
+enum Kept {
+    Memory(Box<[u8]>),
+    /// In scratch, at their host offset.
+    Scratch,
+    /// They are zeros: tables that are hardly used, space that was set aside.
+    Zero,
 }
 
 impl<'a> Hold<'a> {
@@ -91,14 +100,12 @@ impl<'a> Hold<'a> {
             let Some((start, piece)) = self.piece(here) else { break };
             let skip = here.saturating_sub(start);
             let count = piece.len.saturating_sub(skip).min(len.saturating_sub(bytes(out.len())));
-            match &piece.bytes {
-                Some(held) => {
-                    let (from, count) = (in_memory(skip), in_memory(count));
-                    out.extend_from_slice(held.get(from..from.saturating_add(count)).unwrap_or_default());
-                }
-                None => {
-                    let from = out.len();
-                    out.resize(from.saturating_add(in_memory(count)), 0);
+            let (from, end) = (out.len(), out.len().saturating_add(in_memory(count)));
+            match &piece.kept {
+                Kept::Memory(held) => out.extend_from_slice(part(held, skip, count)),
+                Kept::Zero => out.resize(end, 0),
+                Kept::Scratch => {
+                    out.resize(end, 0);
                     self.read_scratch(out.get_mut(from..).unwrap_or_default(), here)?;
                 }
             }
@@ -123,9 +130,7 @@ impl<'a> Hold<'a> {
         let touched: Vec<u64> = self.pieces.range(first..to.max(first)).map(|(start, _)| *start).collect();
         for start in touched {
             let Some(piece) = self.pieces.remove(&start) else { continue };
-            if piece.bytes.is_some() {
-                self.in_memory = self.in_memory.saturating_sub(piece.len.saturating_add(OVERHEAD));
-            }
+            self.in_memory = self.in_memory.saturating_sub(piece.cost());
             let end = start.saturating_add(piece.len);
             self.put_back(&piece, start, start..from.min(end));
             self.put_back(&piece, start, to.max(start)..end);
@@ -144,27 +149,35 @@ impl<'a> Hold<'a> {
         (at < start.saturating_add(piece.len)).then_some((*start, piece))
     }
 
-    fn put_back(&mut self, piece: &Piece, start: u64, part: std::ops::Range<u64>) {
-        if part.is_empty() {
+    fn put_back(&mut self, piece: &Piece, start: u64, rest: std::ops::Range<u64>) {
+        if rest.is_empty() {
             return;
         }
-        match &piece.bytes {
-            Some(held) => {
-                let from = in_memory(part.start.saturating_sub(start));
-                let to = in_memory(part.end.saturating_sub(start));
-                self.keep(part.start, held.get(from..to).unwrap_or_default());
-            }
-            None => {
-                let len = part.end.saturating_sub(part.start);
-                self.pieces.insert(part.start, Piece { len, bytes: None });
-            }
+        let len = rest.end.saturating_sub(rest.start);
+        match &piece.kept {
+            Kept::Memory(held) => self.keep(rest.start, part(held, rest.start.saturating_sub(start), len)),
+            Kept::Scratch => self.insert_piece(rest.start, Piece { len, kept: Kept::Scratch }),
+            Kept::Zero => self.insert_piece(rest.start, Piece { len, kept: Kept::Zero }),
         }
     }
 
     fn keep(&mut self, at: u64, held: &[u8]) {
-        let len = bytes(held.len());
-        self.in_memory = self.in_memory.saturating_add(len).saturating_add(OVERHEAD);
-        self.pieces.insert(at, Piece { len, bytes: Some(held.into()) });
+        let kept = if is_zero(held) { Kept::Zero } else { Kept::Memory(held.into()) };
+        self.insert_piece(at, Piece { len: bytes(held.len()), kept });
+    }
+
+    /// Adds a piece; one of zeros becomes part of the piece of zeros before it.
+    fn insert_piece(&mut self, at: u64, piece: Piece) {
+        if matches!(piece.kept, Kept::Zero)
+            && let Some((start, before)) = self.pieces.range_mut(..at).next_back()
+            && matches!(before.kept, Kept::Zero)
+            && start.saturating_add(before.len) == at
+        {
+            before.len = before.len.saturating_add(piece.len);
+            return;
+        }
+        self.in_memory = self.in_memory.saturating_add(piece.cost());
+        self.pieces.insert(at, piece);
     }
 
     /// Moves what is in memory to scratch, at its host offset.
@@ -176,18 +189,19 @@ impl<'a> Hold<'a> {
         let Some(scratch) = &self.scratch else { return Ok(()) };
         let mut moved: BTreeMap<u64, Piece> = BTreeMap::new();
         for (at, piece) in std::mem::take(&mut self.pieces) {
-            if let Some(held) = &piece.bytes {
+            // Zeros need no write: the file is sparse.
+            if let Kept::Memory(held) = &piece.kept {
                 scratch.write_all_at(held, at)?;
             }
             match moved.last_entry() {
                 Some(mut last) if last.key().saturating_add(last.get().len) == at => {
                     last.get_mut().len = last.get().len.saturating_add(piece.len);
                 }
-                _ => drop(moved.insert(at, Piece { len: piece.len, bytes: None })),
+                _ => drop(moved.insert(at, Piece { len: piece.len, kept: Kept::Scratch })),
             }
         }
+        self.in_memory = bytes(moved.len()).saturating_mul(OVERHEAD);
         self.pieces = moved;
-        self.in_memory = 0;
         Ok(())
     }
 
@@ -207,6 +221,19 @@ impl<'a> Hold<'a> {
             None => Err(Error::new(Kind::Other, "bytes are said to be in scratch, which is not there")),
         }
     }
+}
+
+impl Piece {
+    /// Bytes of memory that the piece takes.
+    fn cost(&self) -> u64 {
+        let held = if let Kept::Memory(held) = &self.kept { bytes(held.len()) } else { 0 };
+        held.saturating_add(OVERHEAD)
+    }
+}
+
+fn part(held: &[u8], from: u64, len: u64) -> &[u8] {
+    let from = in_memory(from);
+    held.get(from..from.saturating_add(in_memory(len))).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -252,6 +279,17 @@ mod tests {
         parts_come_back(&mut hold(100_000, Some(dir.path()), &progress));
         assert!(progress.scratch.load(Relaxed) > 200_000);
         assert!(progress.held_peak.load(Relaxed) <= 100_000 + 65_632);
+    }
+
+    #[test]
+    fn zeros_take_no_memory() {
+        let progress = Arc::default();
+        let mut hold = hold(100_000, None, &progress);
+        hold.insert(0, &vec![0; 4 << 20]).unwrap();
+        hold.remove(1000, 2000);
+        assert_eq!(hold.read(2000, 1 << 20).unwrap().unwrap(), vec![0; 1 << 20]);
+        assert_eq!(hold.read(999, 2).unwrap(), None);
+        assert!(hold.in_memory < 1000);
     }
 
     #[test]

@@ -1,0 +1,259 @@
+//! Why an HTTP source fails, and which failures another try may mend.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use super::resolve::ResolveError;
+use crate::error::{Classify, Error, Kind};
+use crate::source::seconds;
+
+/// What went wrong with one request or its answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpError {
+    #[error("the HTTP client cannot be set up")]
+    Setup(#[source] Box<dyn StdError + Send + Sync>),
+    #[error(transparent)]
+    Resolve(ResolveError),
+    #[error("the connection failed")]
+    Connect(#[source] reqwest::Error),
+    #[error("TLS: {0}")]
+    Tls(String),
+    #[error("the request broke")]
+    Broken(#[source] reqwest::Error),
+    #[error("the answer ended after {got} of {want} bytes")]
+    Short { got: u64, want: u64 },
+    #[error("the server answers {status}{body}")]
+    Failing { status: u16, body: String },
+    #[error("the server answers {status}{body}")]
+    Busy { status: u16, wait: Option<Duration>, body: String },
+    #[error(transparent)]
+    Outage(Box<HttpError>),
+    #[error("given up after {tries} tries without progress")]
+    GivenUp {
+        tries: u32,
+        #[source]
+        last: Box<HttpError>,
+    },
+    #[error("no byte for {}; the limit is --idle-timeout", seconds(*.0))]
+    Idle(Duration),
+    #[error("the server asks to come again in {}, which is past --idle-timeout {}", seconds(*asked), seconds(*limit))]
+    AskedTooLong { asked: Duration, limit: Duration },
+    #[error("the server answers {status}: {words}{body}")]
+    Refused { status: u16, words: &'static str, body: String },
+    #[error("the redirect is refused: {0}")]
+    Redirect(String),
+    #[error("the answer has the Content-Encoding {0}, which would change the bytes; only identity is read")]
+    Encoding(String),
+    #[error("the file has changed while it was read: {0}")]
+    Changed(String),
+    #[error("the server's answer contradicts itself: {0}")]
+    Lie(String),
+    #[error(transparent)]
+    Stopped(Error),
+}
+
+impl HttpError {
+    /// What `error`, met while a connection was made or an answer awaited, really is.
+    pub(super) fn of_request(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        if let Some(cause) = within::<rustls::Error>(&error) {
+            return Self::Tls(tls_words(cause));
+        }
+        if let Some(cause) = within::<ResolveError>(&error) {
+            return Self::Resolve(cause.clone());
+        }
+        let absent = [
+            io::ErrorKind::ConnectionRefused,
+            io::ErrorKind::HostUnreachable,
+            io::ErrorKind::NetworkUnreachable,
+            io::ErrorKind::AddrNotAvailable,
+        ];
+        match within::<io::Error>(&error) {
+            Some(cause) if error.is_connect() && absent.contains(&cause.kind()) => Self::Connect(error),
+            _ => Self::Broken(error),
+        }
+    }
+
+    /// What `error`, met within a body, really is.
+    pub(super) fn of_body(error: reqwest::Error) -> Self {
+        Self::Broken(error.without_url())
+    }
+
+    /// The same failure of a server that was there a moment ago, and so may come back.
+    pub(super) fn or_outage(self) -> Self {
+        match self {
+            Self::Connect(_) | Self::Resolve(ResolveError::Unknown { .. }) => Self::Outage(Box::new(self)),
+            other => other,
+        }
+    }
+
+    /// Whether the same request may succeed in a moment.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Short { .. } | Self::Busy { .. } | Self::Outage(_))
+    }
+
+    /// The wait that the server asks for.
+    pub(super) fn asked_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { wait, .. } => *wait,
+            _ => None,
+        }
+    }
+
+    /// Whether a link that expired gives such an answer.
+    pub(super) fn is_expiry(&self) -> bool {
+        matches!(self, Self::Refused { status: 401 | 403 | 404 | 410, .. })
+    }
+}
+
+impl Classify for HttpError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Setup(_) => Kind::Other,
+            Self::Resolve(ResolveError::Forbidden { .. })
+            | Self::Tls(_)
+            | Self::Refused { .. }
+            | Self::Redirect(_)
+            | Self::Encoding(_) => Kind::Refused,
+            Self::Resolve(ResolveError::Unknown { .. })
+            | Self::Connect(_)
+            | Self::Broken(_)
+            | Self::Short { .. }
+            | Self::Busy { .. }
+            | Self::Failing { .. }
+            | Self::Outage(_)
+            | Self::GivenUp { .. }
+            | Self::Idle(_)
+            | Self::AskedTooLong { .. } => Kind::Unreachable,
+            Self::Changed(_) | Self::Lie(_) => Kind::Integrity,
+            Self::Stopped(error) => error.kind(),
+        }
+    }
+}
+
+/// A failure with the place where it happened.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}{}", place(*at))]
+pub(super) struct Failure {
+    /// The source's name.
+    pub(super) name: String,
+    /// The first byte that did not come.
+    pub(super) at: u64,
+    /// What happened.
+    #[source]
+    pub(super) cause: HttpError,
+}
+
+impl Classify for Failure {
+    fn kind(&self) -> Kind {
+        self.cause.kind()
+    }
+}
+
+fn place(at: u64) -> String {
+    match at {
+        0 => String::new(),
+        at => format!(", at byte {at}"),
+    }
+}
+
+/// The first `T` in the chain that starts at `error`, also where an `io::Error` wraps it.
+fn within<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(here) = next {
+        if let Some(found) = here.downcast_ref::<T>() {
+            return Some(found);
+        }
+        // `io::Error::source` skips the error that it wraps, so look inside first.
+        next = match here.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => here.source(),
+        };
+    }
+    None
+}
+
+/// Which part of TLS failed, in the words of somebody who can mend it.
+fn tls_words(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Certificate;
+    let rustls::Error::InvalidCertificate(why) = error else {
+        return error.to_string();
+    };
+    match why {
+        Certificate::UnknownIssuer => {
+            "the server's certificate was issued by an unknown CA, one that this system does not trust"
+                .to_owned()
+        }
+        Certificate::Expired | Certificate::ExpiredContext { .. } => {
+            "the server's certificate has expired".to_owned()
+        }
+        Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet; is this machine's clock right?".to_owned()
+        }
+        Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+            "the server's certificate is for another host name".to_owned()
+        }
+        other => format!("the server's certificate is not valid: {other}"),
+    }
+}
+
+/// What a server says in the body of an error, as far as a message may show it: `: words`, or nothing.
+pub(super) fn shown(body: &[u8]) -> String {
+    const MOST: usize = 200;
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    if text.is_empty() || lower.contains("<html") || lower.contains("<!doctype") {
+        return String::new();
+    }
+    let mut shown = String::from(": ");
+    for c in text.chars().take(MOST) {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            // Control characters and what turns the direction of text could fake other output.
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    if text.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_body_is_shown_short_and_harmless() {
+        assert_eq!(shown(b""), "");
+        assert_eq!(shown(b" no such\nkey \x1b[31m\n"), ": no such\\nkey \\u{1b}[31m");
+        assert_eq!(shown("\u{202e}it's \"é\"".as_bytes()), ": \\u{202e}it's \"é\"");
+        assert_eq!(shown(b"<!DOCTYPE html><html>wall</html>"), "");
+        assert_eq!(
+            shown(b"<Error><Code>AccessDenied</Code></Error>"),
+            ": <Error><Code>AccessDenied</Code></Error>"
+        );
+        assert_eq!(shown(&[b'E'; 5000]).chars().count(), 203);
+        assert_eq!(shown(&[0xff, b'a']), ": \u{fffd}a");
+    }
+
+    #[test]
+    fn tls_failures_are_found_behind_io_errors_and_named() {
+        let cause = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, cause));
+        let found = within::<rustls::Error>(&wrapped).unwrap();
+        assert!(tls_words(found).contains("unknown CA"));
+        assert!(within::<ResolveError>(&wrapped).is_none());
+    }
+
+    #[test]
+    fn a_server_that_was_there_may_come_back() {
+        let cause = std::sync::Arc::new(io::Error::other("x"));
+        let unknown = HttpError::Resolve(ResolveError::Unknown { host: "h".to_owned(), cause });
+        assert!(!unknown.is_passing());
+        assert!(unknown.or_outage().is_passing());
+        assert!(!HttpError::Tls("x".to_owned()).or_outage().is_passing());
+    }
+}

@@ -1,0 +1,114 @@
+//! HTTP and HTTPS: ranges where the server has proved them, one mended stream otherwise.
+//!
+//! Refuses to know: what the bytes mean. The server is taken for a stranger: what it says is
+//! checked against what it said before, and what it redirects to against where it may lead.
+
+mod client;
+mod date;
+mod error;
+mod facts;
+mod net;
+mod random;
+mod range;
+mod redirect;
+mod request;
+mod resolve;
+mod retry;
+mod secret;
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use reqwest::Response;
+use reqwest::header::CONTENT_TYPE;
+use url::Url;
+
+use self::error::{Failure, HttpError};
+use self::net::Net;
+use self::random::Ranges;
+use self::range::{Probe, judge_plain, judge_probe};
+use self::request::{Remote, Want, facts};
+use self::retry::Patience;
+use self::secret::Secret;
+use self::stream::{Body, Object, stream};
+use super::{ArgumentError, Context, Source};
+use crate::error::Error;
+use crate::io::Input;
+
+/// A URL, not yet asked for.
+pub(super) struct Http {
+    url: Url,
+    secret: Option<Secret>,
+    context: Context,
+}
+
+impl Http {
+    /// The source at `text`; its credentials are put away at once.
+    pub(super) fn parse(text: &str, context: Context) -> Result<Self, ArgumentError> {
+        let mut url = Url::parse(text)?;
+        let secret = Secret::taken_from(&mut url);
+        url.set_fragment(None);
+        Ok(Self { url, secret, context })
+    }
+}
+
+impl Source for Http {
+    fn open(self: Box<Self>) -> Result<Input, Error> {
+        let name = self.name();
+        open(*self).map_err(|cause| Failure { name, at: 0, cause }.into())
+    }
+
+    fn name(&self) -> String {
+        redirect::shown(&self.url)
+    }
+}
+
+fn open(source: Http) -> Result<Input, HttpError> {
+    let net = Arc::new(Net::new()?);
+    let remote = Arc::new(Remote::new(source.url, source.secret, source.context)?);
+    let (probe, response) = net.wait(probe(&remote))?;
+    Ok(match probe {
+        Probe::Random { total, end, validator } => {
+            let first = Body { response, end: Some(end) };
+            Input::Random(Arc::new(Ranges::open(net, remote, (total, validator), first)?))
+        }
+        Probe::Stream { len, resume, validator } => {
+            let object = Object { len, resume, validator };
+            Input::Sequential(stream(net, remote, object, Vec::new(), Some(Body { response, end: len })))
+        }
+    })
+}
+
+/// The first answer, and what it amounts to.
+async fn probe(remote: &Remote) -> Result<(Probe, Response), HttpError> {
+    let mut patience = Patience::default();
+    let response = remote.ask_again(&Want::probe(), &mut patience).await?;
+    if let Some(probe) = judge_probe(facts(&response))? {
+        warn(remote, &response, &probe);
+        return Ok((probe, response));
+    }
+    tracing::debug!("{}: no use of ranges; asking for the whole", remote.name);
+    let response = remote.ask_again(&Want::plain(), &mut patience).await?;
+    let facts = facts(&response);
+    let len = judge_plain(&facts)?;
+    let probe = Probe::Stream { len, resume: range::Resume::Restart, validator: facts.validator };
+    warn(remote, &response, &probe);
+    Ok((probe, response))
+}
+
+/// Says what the user should know of an answer that is taken all the same.
+fn warn(remote: &Remote, response: &Response, probe: &Probe) {
+    if matches!(probe, Probe::Stream { len: None, .. }) && !facts(response).chunked {
+        tracing::warn!(
+            "{}: the server tells no length, so a connection that is cut looks like the end; give --checksum",
+            remote.name
+        );
+    }
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.to_ascii_lowercase().starts_with("text/html") {
+        tracing::warn!("{}: the server says that this is a web page (text/html)", remote.name);
+    }
+}

@@ -1,0 +1,45 @@
+//! The README's tables are those of the constants; `UPDATE_README=1` writes them.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use diskpour::error::VERDICTS;
+use diskpour::matrix;
+
+#[test]
+fn the_readme_holds_the_exit_codes_and_the_matrix() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let present = fs::read_to_string(&path).unwrap();
+    let due = filled(&filled(&present, "matrix", &matrix::to_markdown()), "exit codes", &exit_codes());
+    #[expect(clippy::disallowed_methods, reason = "a wish of the developer, not a setting of the program")]
+    let update = std::env::var_os("UPDATE_README").is_some();
+    if update {
+        fs::write(&path, due).unwrap();
+    } else {
+        assert!(present == due, "README.md is behind the constants; run this test with UPDATE_README=1");
+    }
+}
+
+/// `text` with `content` between the markers of `name`.
+fn filled(text: &str, name: &str, content: &str) -> String {
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("no `{}`", begin.trim()));
+    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("no `{end}`"));
+    format!("{before}{begin}{content}{end}{after}")
+}
+
+/// The table of exit codes in Markdown.
+fn exit_codes() -> String {
+    let mut table = String::from("| code | what happened | does the same command help? |\n|---|---|---|\n");
+    for row in VERDICTS {
+        writeln!(table, "| {} | {} | {} |", row.exit_code, row.words, row.retry_helps).unwrap();
+    }
+    table
+}
+
+#[test]
+fn what_stands_between_the_markers_is_replaced_and_nothing_else() {
+    let text = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n";
+    assert_eq!(filled(text, "x", "new\n"), "a\n<!-- x: begin -->\nnew\n<!-- x: end -->\nb\n");
+}
