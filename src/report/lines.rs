@@ -41,14 +41,19 @@ pub(super) fn of(part: u64, whole: Option<u64>) -> String {
     whole.map_or_else(|| human(part), |whole| format!("{} of {}", human(part), human(whole)))
 }
 
-/// `, 95.0 MiB/s, 5.0 s left`, as far as it is known.
+/// `, 95.0 MiB/s, 5 s left`, as far as it is known.
 pub(super) fn pace(speed: Speed) -> String {
     let rate = match speed.rate {
         0 => String::new(),
         rate => format!(", {}/s", human(rate)),
     };
-    let left = speed.left.map(|left| format!(", {} left", time::human(left)));
-    rate + &left.unwrap_or_default()
+    let left = match speed.left {
+        None => String::new(),
+        // It is a guess, and tenths would only flicker.
+        Some(left) if left.as_secs() < 60 => format!(", {} s left", left.as_secs()),
+        Some(left) => format!(", {} left", time::human(left)),
+    };
+    rate + &left
 }
 
 /// A line for programs; sizes in bytes, null for what is not known.
@@ -99,11 +104,11 @@ mod tests {
             (
                 Phase::Pouring,
                 SPEED,
-                "pouring: 600 B of 1000 B fetched, 512 B written, 0 B zeros, 95.0 MiB/s, 5.0 s left",
+                "pouring: 600 B of 1000 B fetched, 512 B written, 0 B zeros, 95.0 MiB/s, 5 s left",
             ),
             (Phase::Staging, Speed::default(), "staging: 600 B of 1000 B fetched"),
             (Phase::Flushing, SPEED, "flushing: 512 B written, 0 B zeros"),
-            (Phase::Verifying, SPEED, "verifying: 0 B of 2.0 KiB read back, 95.0 MiB/s, 5.0 s left"),
+            (Phase::Verifying, SPEED, "verifying: 0 B of 2.0 KiB read back, 95.0 MiB/s, 5 s left"),
             (Phase::Done, SPEED, "done: 600 B fetched, 512 B written, 0 B zeros"),
         ];
         for (phase, speed, line) in table {
