@@ -66,6 +66,8 @@ struct Line {
     zeroed: u64,
     virtual_size: Option<u64>,
     verified: u64,
+    /// Where the way ends that the rate is measured on.
+    total: Option<u64>,
     rate: u64,
     eta_seconds: Option<u64>,
 }
@@ -80,6 +82,7 @@ pub(super) fn json(snapshot: &Snapshot, speed: Speed) -> String {
         zeroed: snapshot.zeroed,
         virtual_size: snapshot.virtual_size,
         verified: snapshot.verified,
+        total: snapshot.course().map(|(.., total)| total).or(snapshot.virtual_size),
         rate: speed.rate,
         eta_seconds: speed.left.map(|left| left.as_secs()),
     };
@@ -121,7 +124,7 @@ mod tests {
         let blind = Snapshot { fetch_total: None, virtual_size: None, ..pouring(7, 3) };
         assert_eq!(
             json(&blind, Speed { rate: 9, left: None }),
-            r#"{"phase":"pouring","fetched":7,"fetch_total":null,"written":3,"zeroed":0,"virtual_size":null,"verified":0,"rate":9,"eta_seconds":null}"#
+            r#"{"phase":"pouring","fetched":7,"fetch_total":null,"written":3,"zeroed":0,"virtual_size":null,"verified":0,"total":null,"rate":9,"eta_seconds":null}"#
         );
         let line: serde_json::Value = serde_json::from_str(&json(&pouring(7, 3), SPEED)).unwrap();
         assert_eq!((line["fetch_total"].as_u64(), line["eta_seconds"].as_u64()), (Some(1000), Some(5)));
