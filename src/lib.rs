@@ -17,20 +17,21 @@
 //! ```
 //!
 //! The modules below stand in order: each uses only those above it (`tests/rooms.rs` sees to it).
-//! The ground floor, down to `progress`, opens no file and no socket. The first MiB of the disk is
+//! The ground floor, down to `codec`, opens no file and no socket. The first MiB of the disk is
 //! written last, by [`sink::FirstMibLast`], when every check has passed.
 //!
 //! The library is the binary's inside: public for `main.rs`, the tests and the benches only.
 
-// The ground floor: facts, capabilities, codecs, counters.
+// The ground floor: facts, capabilities, counters, codecs. Two decoders are C libraries, which
+// `sys` alone may call.
 pub mod error;
 pub mod format;
 pub mod io;
-pub mod codec;
 pub mod progress;
+pub mod sys;
+pub mod codec;
 
 // What touches the system.
-pub mod sys;
 pub mod scratch;
 pub mod sink;
 pub mod image;

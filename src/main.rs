@@ -63,15 +63,23 @@ fn import(config: &ImportConfig, pen: &Pen) -> Result<(), Error> {
     let reporter = Reporter::start(&progress, config.progress, pen);
     let outcome = import::run(config, &progress, &stop);
     reporter.finish();
-    let outcome = outcome?;
+    let outcome = outcome.map_err(|error| cause_of(error, &stop))?;
     report::warnings(&outcome.warnings, config.output);
     told(report::result(&outcome, ToString::to_string, config.output))
 }
 
 fn inspect(config: &InspectConfig, pen: &Pen) -> Result<(), Error> {
     let (progress, stop) = watched(config.output, pen)?;
-    let found = inspect::run(config, &progress, &stop)?;
+    let found = inspect::run(config, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
     told(report::result(&found, Inspection::to_text, config.output))
+}
+
+/// Why a run really failed: Ctrl-C ends the other end of a pipe too, which then looks like a short image.
+fn cause_of(error: Error, stop: &Stop) -> Error {
+    match stop.check() {
+        Err(wish) if matches!(wish.kind(), Kind::Interrupted | Kind::Terminated) => wish,
+        _ => error,
+    }
 }
 
 /// That standard output took what was said.

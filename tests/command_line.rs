@@ -111,8 +111,9 @@ fn a_signal_ends_an_import_that_waits_for_its_source() {
         let target = dir.path().join("disk.img");
         let mut command = diskpour();
         command.args(["import", "-"]).arg(&target).args(["--progress", "plain"]);
-        // Standard input stays open and silent.
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Standard input stays open and silent.
+        let stdin = child.stdin.take();
         let mut stderr = child.stderr.take().unwrap();
         // The first line says that the program listens.
         stderr.read_exact(&mut [0; 7]).unwrap();
@@ -124,5 +125,6 @@ fn a_signal_ends_an_import_that_waits_for_its_source() {
         stderr.read_to_string(&mut text).unwrap();
         assert!(text.contains("stopped by SIG"), "{text}");
         assert!(!target.exists());
+        drop(stdin);
     }
 }

@@ -8,7 +8,7 @@ use crate::common::project;
 
 /// The rooms in the order of the design: each uses only those before it.
 const ROOMS: [&str; 24] = [
-    "error", "format", "io", "codec", "progress", "sys", "scratch", "journal", "sink", "image", "archive",
+    "error", "format", "io", "progress", "sys", "codec", "scratch", "journal", "sink", "image", "archive",
     "source", "matrix", "plan", "copy", "config", "report", "import", "serve", "clone", "job", "inspect",
     "main", "lib",
 ];

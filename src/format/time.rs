@@ -62,9 +62,12 @@ fn unit_millis(number: u64, unit: &str) -> Result<u64, TimeError> {
     }
 }
 
-/// A span of time for people: `3.2 s`, `2m05s`, `1h02m`.
+/// A span of time for people: `38 ms`, `3.2 s`, `2m05s`, `1h02m`.
 #[must_use]
 pub fn human(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        return format!("{} ms", time.as_millis());
+    }
     // Tenths matter only to short spans; rounding first keeps 59.96 s from becoming `60.0 s`.
     let tenths = time.as_millis().saturating_add(50).div_euclid(100);
     if tenths < 600 {
@@ -117,8 +120,10 @@ mod tests {
 
     #[test]
     fn people_read_short_times() {
-        let table: [(u64, &str); 7] = [
-            (0, "0.0 s"),
+        let table: [(u64, &str); 9] = [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1000, "1.0 s"),
             (3_217, "3.2 s"),
             (59_940, "59.9 s"),
             (59_960, "1m00s"),

@@ -23,12 +23,14 @@ pub(super) struct Bar {
 impl Bar {
     /// A bar on standard error, through `pen`.
     pub(super) fn new(pen: &Pen) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        pen.show(bar.clone());
         // A template that does not parse would be a defect of the constants above; a test reads them.
         let look = |template| Look::with_template(template).unwrap_or_else(|_| Look::default_bar());
-        let known = look(KNOWN).progress_chars("=> ");
-        Self { bar, pen: pen.clone(), known, unknown: look(UNKNOWN).tick_chars("|/-\\ ") }
+        let (known, unknown) = (look(KNOWN).progress_chars("=> "), look(UNKNOWN).tick_chars("|/-\\ "));
+        // The style comes first, as everything that is set is drawn at once.
+        let bar =
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(unknown.clone());
+        pen.show(bar.clone());
+        Self { bar, pen: pen.clone(), known, unknown }
     }
 
     /// Draws the present state.

@@ -41,14 +41,19 @@ pub(super) fn of(part: u64, whole: Option<u64>) -> String {
     whole.map_or_else(|| human(part), |whole| format!("{} of {}", human(part), human(whole)))
 }
 
-/// `, 95.0 MiB/s, 5.0 s left`, as far as it is known.
+/// `, 95.0 MiB/s, 5 s left`, as far as it is known.
 pub(super) fn pace(speed: Speed) -> String {
     let rate = match speed.rate {
         0 => String::new(),
         rate => format!(", {}/s", human(rate)),
     };
-    let left = speed.left.map(|left| format!(", {} left", time::human(left)));
-    rate + &left.unwrap_or_default()
+    let left = match speed.left {
+        None => String::new(),
+        // It is a guess, and tenths would only flicker.
+        Some(left) if left.as_secs() < 60 => format!(", {} s left", left.as_secs()),
+        Some(left) => format!(", {} left", time::human(left)),
+    };
+    rate + &left
 }
 
 /// A line for programs; sizes in bytes, null for what is not known.
@@ -61,6 +66,8 @@ struct Line {
     zeroed: u64,
     virtual_size: Option<u64>,
     verified: u64,
+    /// Where the way ends that the rate is measured on.
+    total: Option<u64>,
     rate: u64,
     eta_seconds: Option<u64>,
 }
@@ -75,6 +82,7 @@ pub(super) fn json(snapshot: &Snapshot, speed: Speed) -> String {
         zeroed: snapshot.zeroed,
         virtual_size: snapshot.virtual_size,
         verified: snapshot.verified,
+        total: snapshot.course().map(|(.., total)| total).or(snapshot.virtual_size),
         rate: speed.rate,
         eta_seconds: speed.left.map(|left| left.as_secs()),
     };
@@ -99,11 +107,11 @@ mod tests {
             (
                 Phase::Pouring,
                 SPEED,
-                "pouring: 600 B of 1000 B fetched, 512 B written, 0 B zeros, 95.0 MiB/s, 5.0 s left",
+                "pouring: 600 B of 1000 B fetched, 512 B written, 0 B zeros, 95.0 MiB/s, 5 s left",
             ),
             (Phase::Staging, Speed::default(), "staging: 600 B of 1000 B fetched"),
             (Phase::Flushing, SPEED, "flushing: 512 B written, 0 B zeros"),
-            (Phase::Verifying, SPEED, "verifying: 0 B of 2.0 KiB read back, 95.0 MiB/s, 5.0 s left"),
+            (Phase::Verifying, SPEED, "verifying: 0 B of 2.0 KiB read back, 95.0 MiB/s, 5 s left"),
             (Phase::Done, SPEED, "done: 600 B fetched, 512 B written, 0 B zeros"),
         ];
         for (phase, speed, line) in table {
@@ -116,7 +124,7 @@ mod tests {
         let blind = Snapshot { fetch_total: None, virtual_size: None, ..pouring(7, 3) };
         assert_eq!(
             json(&blind, Speed { rate: 9, left: None }),
-            r#"{"phase":"pouring","fetched":7,"fetch_total":null,"written":3,"zeroed":0,"virtual_size":null,"verified":0,"rate":9,"eta_seconds":null}"#
+            r#"{"phase":"pouring","fetched":7,"fetch_total":null,"written":3,"zeroed":0,"virtual_size":null,"verified":0,"total":null,"rate":9,"eta_seconds":null}"#
         );
         let line: serde_json::Value = serde_json::from_str(&json(&pouring(7, 3), SPEED)).unwrap();
         assert_eq!((line["fetch_total"].as_u64(), line["eta_seconds"].as_u64()), (Some(1000), Some(5)));

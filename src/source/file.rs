@@ -109,6 +109,8 @@ impl ReadAt for FileAt {
         // A hint: where it is not understood nothing is lost.
         let _ = fadvise(&self.file, 0, None, Advice::Sequential);
         self.context.progress.fetch_total.store(self.len, Relaxed);
+        // What was looked at before comes again, and counts once.
+        self.context.progress.fetched.store(0, Relaxed);
         let len = self.len;
         Ok(Sequential::new(FromStart { file: self, at: 0 }, Some(len)))
     }

@@ -28,7 +28,7 @@ impl Tables {
         let cluster_size = header.geometry.cluster_size();
         let l1 = reach(header.l1_offset, header.l1_len());
         let refcounts = reach(header.refcount_offset, header.refcount_len);
-        let fixed = [0..cluster_size, l1.clone(), refcounts];
+        let fixed = [0..header.len, l1.clone(), refcounts];
         let (captured, deferred) = (Vec::new(), VecDeque::new());
         Self { l1, captured, metadata: None, fixed, next: 0, deferred, cluster_size }
     }

@@ -164,6 +164,7 @@ mod tests {
     fn header(version: u32, entries: Entries) -> Header {
         Header {
             version,
+            len: 112,
             geometry: Geometry::new(16, entries),
             virtual_size: 1 << 30,
             l1_offset: HostOffset(0x30000),

@@ -34,6 +34,8 @@ pub enum Compression {
 pub struct Header {
     /// 2 or 3.
     pub version: u32,
+    /// Bytes of the header itself, without extensions.
+    pub len: u64,
     /// Sizes of clusters and tables.
     pub geometry: Geometry,
     /// Bytes of the guest's disk; a multiple of 512 and not 0.
@@ -82,6 +84,7 @@ impl Header {
         }
         let header = Self {
             version,
+            len: u64::try_from(length).unwrap_or(u64::MAX),
             geometry: Geometry::new(cluster_bits, entries),
             virtual_size: fields.u64(24)?,
             l1_offset: HostOffset(fields.u64(40)?),

@@ -47,7 +47,7 @@ impl Metadata {
             });
         }
         let fixed =
-            [("the header", 0..cluster_size), ("the L1 table", l1), ("the refcount table", refcounts)];
+            [("the header", 0..header.len), ("the L1 table", l1), ("the refcount table", refcounts)];
         Ok(Self { cluster_size, fixed, order: Vec::new() })
     }
 

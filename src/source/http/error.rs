@@ -63,6 +63,9 @@ impl HttpError {
         if let Some(cause) = within::<ResolveError>(&error) {
             return Self::Resolve(cause.clone());
         }
+        if error.is_builder() {
+            return Self::Setup(error.into());
+        }
         let absent = [
             io::ErrorKind::ConnectionRefused,
             io::ErrorKind::HostUnreachable,
@@ -194,7 +197,12 @@ fn tls_words(error: &rustls::Error) -> String {
         Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
             "the server's certificate is for another host name".to_owned()
         }
-        other => format!("the server's certificate is not valid: {other}"),
+        other => {
+            // Only the name of the case: the rest is the library's inner life.
+            let case = format!("{other:?}");
+            let name = case.split([' ', '(']).next().unwrap_or_default();
+            format!("the server's certificate cannot be verified ({name})")
+        }
     }
 }
 

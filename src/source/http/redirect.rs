@@ -11,6 +11,9 @@ use url::Url;
 use super::error::HttpError;
 use super::resolve::{Guard, is_this_machine};
 
+/// The longest Location in bytes: signed links of storage services have one or two thousand.
+const LONGEST: usize = 16 << 10;
+
 /// A URL and the addresses that it must not lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -45,6 +48,9 @@ pub(super) fn next(
     location: Option<&HeaderValue>,
 ) -> Result<Place, HttpError> {
     let location = location.ok_or_else(|| refused("it names no Location"))?;
+    if location.len() > LONGEST {
+        return Err(refused(format!("its Location has {} bytes; the limit is {LONGEST}", location.len())));
+    }
     let text = std::str::from_utf8(location.as_bytes()).map_err(|_| refused("its Location is no text"))?;
     let mut url =
         from.url.join(text).map_err(|cause| refused(format!("its Location is no URL ({cause})")))?;
@@ -111,6 +117,7 @@ mod tests {
             ("http://a/x", "8.8.8.8", "file:///etc/passwd", "a file: URL"),
             ("http://a/x", "8.8.8.8", "data:,x", "a data: URL"),
             ("http://a/x", "8.8.8.8", "http://[::bad/", "no URL"),
+            ("http://a/x", "8.8.8.8", &"x".repeat(16_385), "has 16385 bytes"),
             ("http://a/x", "8.8.8.8", "http://127.0.0.1/", "leads to 127.0.0.1"),
             ("http://a/x", "8.8.8.8", "http://[::1]:80/", "leads to ::1"),
             ("http://a/x", "127.0.0.1", "http://169.254.169.254/", "leads to 169.254.169.254"),

@@ -1,0 +1,1 @@
+"""The end-to-end harness behind benches/compare: cells (what is compared) over images, servers, measure and report."""
