@@ -104,8 +104,11 @@ impl Classify for PlanError {
     }
 }
 
-/// The first row that fits decides; `None` fits everything.
-const RULES: &[(Option<Layout>, Option<Coding>, Option<Access>, Route)] = &[
+/// A row of the table; `None` fits everything.
+type Rule = (Option<Layout>, Option<Coding>, Option<Access>, Route);
+
+/// The first row that fits decides.
+const RULES: &[Rule] = &[
     (Some(Layout::Raw), Some(Coding::Plain), Some(Access::Random), Route::Ranged),
     (Some(Layout::Raw), None, None, Route::Stream),
     (Some(Layout::Qcow2), Some(Coding::Plain), Some(Access::Random), Route::Ranged),
@@ -140,7 +143,7 @@ pub fn plan(facts: Facts) -> Result<Plan, PlanError> {
 fn route(facts: Facts) -> Route {
     let coding = if facts.codec.is_some() { Coding::Coded } else { Coding::Plain };
     let access = if facts.digest == Digest::Wanted { Access::Sequential } else { facts.access };
-    let fits = |(layout, codes, reads, _): &&(Option<Layout>, Option<Coding>, Option<Access>, Route)| {
+    let fits = |(layout, codes, reads, _): &&Rule| {
         layout.is_none_or(|layout| layout == facts.layout)
             && codes.is_none_or(|codes| codes == coding)
             && reads.is_none_or(|reads| reads == access)

@@ -89,7 +89,7 @@ mod tests {
     const CLUSTER: usize = 65_536;
 
     fn cluster() -> Vec<u8> {
-        (0..CLUSTER).map(|at| (at / 7 % 251) as u8).collect()
+        (0_u8..=250).flat_map(|byte| [byte; 7]).cycle().take(CLUSTER).collect()
     }
 
     fn deflated(bytes: &[u8]) -> Vec<u8> {

@@ -21,7 +21,7 @@ const BUFFERS: usize = 4;
 /// The disk is padded with zeros to a multiple of 512 bytes.
 ///
 /// # Errors
-/// [`CopyError`]; whatever the source fails with, and a stop.
+/// [`CopyError`](super::CopyError); whatever the source fails with, and a stop.
 pub fn stream(source: Sequential, trailer: Trailer, to: Pouring<'_>) -> Result<u64, Error> {
     let known = source.known_len().map(|len| len.next_multiple_of(SECTOR));
     std::thread::scope(|scope| {

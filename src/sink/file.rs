@@ -35,8 +35,7 @@ pub(super) struct FileSink {
 
 struct Opened {
     outlet: Outlet,
-    /// Whether we made the file.
-    created: bool,
+    leftover: Arc<Leftover>,
     /// Whether zeros must be written to take up their space.
     literal: AtomicBool,
     /// Bytes reserved by fallocate.
@@ -98,9 +97,20 @@ impl FileSink {
             Some(file) => file.try_clone().map_err(|cause| self.failed("open", cause))?,
             None => self.create()?,
         };
+        let leftover = Arc::new(Leftover {
+            path: self.path.clone(),
+            file: file.try_clone().map_err(|cause| self.failed("open", cause))?,
+            created: self.found.is_none(),
+            marker: Marker::beside(&self.path),
+        });
+        let step = Arc::clone(&leftover);
+        self.progress.undo.arm(move || {
+            // The process ends; nobody is left to tell.
+            let _ = step.remove();
+        });
         self.opened.get_or_init(|| Opened {
             outlet: Outlet::new(&self.path, file, 1),
-            created: self.found.is_none(),
+            leftover,
             literal: AtomicBool::new(self.preallocation == Preallocation::Full),
             reserved: AtomicU64::new(0),
             end: AtomicU64::new(0),
@@ -138,18 +148,35 @@ impl FileSink {
     /// Leaves what a failed import leaves.
     fn discard(&self) -> Result<(), SinkError> {
         self.settled.store(true, Relaxed);
-        let Some(opened) = self.opened.get() else { return Ok(()) };
-        if !opened.created {
-            self.resize(opened, 0)?;
-        } else if self.is_still_there(opened) {
-            fs::remove_file(&self.path).map_err(|cause| self.failed("remove", cause))?;
+        self.progress.undo.disarm();
+        self.opened.get().map_or(Ok(()), |opened| opened.leftover.remove())
+    }
+}
+
+/// What a failed import has to clean up.
+struct Leftover {
+    path: PathBuf,
+    file: File,
+    /// Whether we made the file.
+    created: bool,
+    marker: Marker,
+}
+
+impl Leftover {
+    /// Removes a file that we made, empties one that was there.
+    fn remove(&self) -> Result<(), SinkError> {
+        let failed = |action, cause| SinkError::failed(action, &self.path, None, cause);
+        if !self.created {
+            self.file.set_len(0).map_err(|cause| failed("set the size of", cause))?;
+        } else if self.is_still_there() {
+            fs::remove_file(&self.path).map_err(|cause| failed("remove", cause))?;
         }
         self.marker.remove()
     }
 
     /// Whether the path still names our file and not another that took its place.
-    fn is_still_there(&self, opened: &Opened) -> bool {
-        match (fs::symlink_metadata(&self.path), opened.outlet.file().metadata()) {
+    fn is_still_there(&self) -> bool {
+        match (fs::symlink_metadata(&self.path), self.file.metadata()) {
             (Ok(there), Ok(ours)) => same(&there, &ours),
             _ => false,
         }
@@ -166,7 +193,7 @@ impl Sink for FileSink {
         let opened = self.open_target()?;
         // First emptied, then marked: the marker never lies beside something that is not ours.
         self.resize(opened, 0)?;
-        if !opened.created {
+        if !opened.leftover.created {
             opened.outlet.sync()?;
         }
         self.marker.create()?;
@@ -222,6 +249,7 @@ impl Sink for FileSink {
         opened.outlet.finish()?;
         self.marker.remove()?;
         self.settled.store(true, Relaxed);
+        self.progress.undo.disarm();
         Ok(())
     }
 

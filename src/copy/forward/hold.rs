@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn content() -> Vec<u8> {
-        (0..300_000_u32).map(|at| (at / 3 % 256) as u8).collect()
+        (0..=u8::MAX).flat_map(|byte| [byte; 3]).cycle().take(300_000).collect()
     }
 
     fn parts_come_back(hold: &mut Hold<'_>) {

@@ -237,7 +237,7 @@ fn unsupported(what: &str) -> Error {
 }
 
 /// The parts of `within` that no claim covers; sorts and joins the claims.
-fn gaps(claims: &mut Vec<Range<u64>>, within: Range<u64>) -> Vec<Range<u64>> {
+fn gaps(claims: &mut [Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
     claims.sort_unstable_by_key(|claim| claim.start);
     let mut found = Vec::new();
     let mut at = within.start;
@@ -259,11 +259,14 @@ mod tests {
 
     #[test]
     fn gaps_are_what_no_claim_covers() {
-        let found = |claims: &[Range<u64>]| gaps(&mut claims.to_vec(), 10..100);
-        assert_eq!(found(&[]), [10..100]);
-        assert_eq!(found(&[0..200]), []);
-        assert_eq!(found(&[50..60, 0..20, 55..70]), [20..50, 70..100]);
-        assert_eq!(found(&[90..200, 100..300]), [10..90]);
-        assert_eq!(found(&[100..300, 0..10]), [10..100]);
+        let found = |claims: &[(u64, u64)]| {
+            let mut claims: Vec<_> = claims.iter().map(|(start, end)| *start..*end).collect();
+            gaps(&mut claims, 10..100).iter().map(|gap| (gap.start, gap.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&[]), [(10, 100)]);
+        assert_eq!(found(&[(0, 200)]), []);
+        assert_eq!(found(&[(50, 60), (0, 20), (55, 70)]), [(20, 50), (70, 100)]);
+        assert_eq!(found(&[(90, 200), (100, 300)]), [(10, 90)]);
+        assert_eq!(found(&[(100, 300), (0, 10)]), [(10, 100)]);
     }
 }

@@ -100,7 +100,7 @@ impl Header {
     /// The header when its numbers fit each other, with `l1_entries` cut to what the disk needs.
     fn bounded(self, refcount_order: u32) -> Result<Self, Qcow2Error> {
         let size = self.virtual_size;
-        if size == 0 || size % 512 != 0 || i64::try_from(size).is_err() {
+        if size == 0 || !size.is_multiple_of(512) || i64::try_from(size).is_err() {
             return Err(damaged(format!("virtual size {size} is not a positive multiple of 512")));
         }
         if self.l1_entries > MAX_L1_ENTRIES {
