@@ -1,7 +1,7 @@
 //! Stretches whose bytes came before their table: from what is held, or back from the target.
 
 use super::worker::Job;
-use super::{Forward, unsupported};
+use super::{Forward, shared};
 use crate::copy::gather::pour;
 use crate::copy::{bytes, in_memory, write_failed};
 use crate::error::Error;
@@ -67,10 +67,9 @@ impl Forward<'_> {
             Place::Compressed { host, .. } => match self.hold.stretch(host.0, 1) {
                 Ok(_) => Ok(vec![Job::new(extent)]),
                 Err(_) => {
-                    let (from, len) =
-                        self.placed.compressed(host.0).ok_or_else(|| unsupported("a cluster"))?;
+                    let (from, len) = self.placed.compressed(host.0).ok_or_else(|| shared("a cluster"))?;
                     if len < extent.len {
-                        return Err(unsupported("a cluster"));
+                        return Err(shared("a cluster"));
                     }
                     self.copy_back(from, extent.guest, extent.len)?;
                     Ok(Vec::new())
@@ -92,7 +91,7 @@ impl Forward<'_> {
                     len
                 }
                 Err(missing) => {
-                    let (from, len) = self.placed.data(at).ok_or_else(|| unsupported("data"))?;
+                    let (from, len) = self.placed.data(at).ok_or_else(|| shared("data"))?;
                     let len = len.min(missing);
                     self.copy_back(from, guest, len)?;
                     len

@@ -111,7 +111,7 @@ impl<'a> Forward<'a> {
             let extents = match self.window.bytes(at.0, size) {
                 Some(table) => self.tables.extents(&self.header, index, table, self.len)?,
                 None => {
-                    let table = self.hold.read(at.0, size)?.ok_or_else(|| unsupported("an L2 table"))?;
+                    let table = self.hold.read(at.0, size)?.ok_or_else(|| shared("an L2 table"))?;
                     self.tables.extents(&self.header, index, &table, self.len)?
                 }
             };
@@ -220,7 +220,7 @@ impl<'a> Forward<'a> {
         while let Some((at, index)) = self.tables.deferred() {
             self.to.stop.check()?;
             let size = self.header.geometry.cluster_size();
-            let table = self.hold.read(at.0, size)?.ok_or_else(|| unsupported("an L2 table"))?;
+            let table = self.hold.read(at.0, size)?.ok_or_else(|| shared("an L2 table"))?;
             let extents = self.tables.extents(&self.header, index, &table, Some(len))?;
             self.take_in(extents)?;
             self.place_late()?;
@@ -230,10 +230,13 @@ impl<'a> Forward<'a> {
 }
 
 /// An image that maps bytes again which have been let go, in a way that one pass cannot follow.
-fn unsupported(what: &str) -> Error {
-    let why =
-        format!("maps {what} onto bytes that something else uses too; import it as a file or with ranges");
-    Qcow2Error::Unsupported(why).into()
+fn shared(what: &str) -> Error {
+    unsupported(format!("maps {what} onto bytes that something else uses too"))
+}
+
+/// An image that is too much for one pass.
+fn unsupported(why: String) -> Error {
+    Qcow2Error::Unsupported(why + "; import it as a file or with ranges").into()
 }
 
 /// The parts of `within` that no claim covers; sorts and joins the claims.

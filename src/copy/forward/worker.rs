@@ -1,7 +1,7 @@
 //! Placing stretches whose bytes are here, several at a time.
 
 use super::hold::Hold;
-use super::unsupported;
+use super::shared;
 use super::window::Window;
 use crate::codec::cluster::Inflater;
 use crate::copy::gather::Gather;
@@ -90,7 +90,7 @@ impl Worker<'_> {
                 match window.bytes(host.0, extent.len) {
                     Some(data) => self.gather.put(extent.guest, data)?,
                     None => {
-                        let data = hold.read(host.0, extent.len)?.ok_or_else(|| unsupported("data"))?;
+                        let data = hold.read(host.0, extent.len)?.ok_or_else(|| shared("data"))?;
                         self.gather.put(extent.guest, &data)?;
                     }
                 }
@@ -105,11 +105,7 @@ impl Worker<'_> {
                         let whole = bytes(input.len()) == bound_here;
                         let consumed = self.inflate(extent, &input);
                         // With bytes missing, it is not the image that is at fault.
-                        if whole {
-                            consumed
-                        } else {
-                            consumed.map_err(|_| unsupported("a compressed cluster"))
-                        }
+                        if whole { consumed } else { consumed.map_err(|_| shared("a compressed cluster")) }
                     }
                 }
             }
