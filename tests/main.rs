@@ -8,5 +8,6 @@ mod common;
 mod devices;
 mod differential;
 mod fixtures;
+mod forward;
 mod readme;
 mod rooms;
