@@ -36,13 +36,17 @@ struct Item {
 /// Who uses a blob or a stream: the guest's length, the entry's COPIED, its bitmap.
 type Use = (u64, bool, u32);
 
+/// A cluster as it is: its item, its content, its uses.
+type Blob = (usize, Vec<u8>, Vec<Use>);
+
+/// A compressed cluster: its item, the offset within it, the length, the content, its uses.
+type Stream = (usize, usize, usize, Vec<u8>, Vec<Use>);
+
 #[derive(Default)]
 struct Stock {
     items: Vec<Item>,
-    /// Each blob's item, content and uses.
-    blobs: Vec<(usize, Vec<u8>, Vec<Use>)>,
-    /// Each stream's item, offset within it, length, content and uses.
-    streams: Vec<(usize, usize, usize, Vec<u8>, Vec<Use>)>,
+    blobs: Vec<Blob>,
+    streams: Vec<Stream>,
     pack: Option<usize>,
 }
 
