@@ -98,6 +98,7 @@ struct Pass {
     scratch: bool,
     known_len: bool,
     workers: usize,
+    mappings: usize,
     /// Bytes of each read, over and over.
     reads: Vec<usize>,
 }
@@ -105,9 +106,16 @@ struct Pass {
 fn passes() -> impl Strategy<Value = Pass> {
     let budget = prop_oneof![Just(1), Just(4096), Just(100 << 10), Just(64 << 20)];
     let reads = collection::vec(prop_oneof![1_usize..100, 1000_usize..200_000], 1..4);
-    (budget, any::<bool>(), any::<bool>(), 1_usize..4, reads).prop_map(
-        |(budget, scratch, known_len, workers, reads)| Pass { budget, scratch, known_len, workers, reads },
-    )
+    let mappings = prop_oneof![Just(1 << 20), 0_usize..100];
+    let pass = (budget, any::<bool>(), any::<bool>(), 1_usize..4, mappings, reads);
+    pass.prop_map(|(budget, scratch, known_len, workers, mappings, reads)| Pass {
+        budget,
+        scratch,
+        known_len,
+        workers,
+        mappings,
+        reads,
+    })
 }
 
 fn readings() -> impl Strategy<Value = Reading> {
@@ -125,7 +133,8 @@ impl Pass {
         let dribble = Dribble { bytes: image.to_vec(), at: 0, reads: self.reads.clone() };
         pour_to_ledger(self.workers, |to| {
             let header = Header::parse(&image[..image.len().min(HEADER_AREA)])?;
-            Forward::new(header, len, &waiting, to).run(Sequential::new(dribble, len))
+            let forward = Forward::new(header, len, &waiting, to).with_mappings(self.mappings);
+            forward.run(Sequential::new(dribble, len))
         })
     }
 

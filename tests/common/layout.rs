@@ -115,7 +115,7 @@ impl Recipe {
     }
 
     fn entries(&self, table: &TableRecipe, stock: &mut Stock) -> BTreeMap<usize, Entry> {
-        let most = ((6 << 20) / self.cluster() / self.tables.len()).clamp(2, SLOTS);
+        let most = ((3 << 20) / self.cluster() / self.tables.len()).clamp(2, SLOTS);
         let slots = table.slots.iter().take(most);
         slots.map(|slot| (usize::from(slot.at) % self.reach(), self.entry(slot, stock))).collect()
     }
@@ -185,7 +185,7 @@ impl Recipe {
                     Entry::Zero => {}
                     Entry::Blob { blob, copied, allocated } => {
                         let (_, bytes, uses) = &mut stock.blobs[*blob];
-                        uses.push((len, *copied, *allocated));
+                        uses.push((len, *copied && self.lies, *allocated));
                         let mut bytes = bytes.clone();
                         for bit in (0..32).filter(|bit| allocated >> bit & 1 == 0) {
                             bytes[bit * self.cluster() / 32..][..self.cluster() / 32].fill(0);
@@ -237,8 +237,9 @@ impl Recipe {
                 Entry::Zero => (u64::from(self.version == 3 && !self.extended), 1 << 40),
                 Entry::Blob { blob, copied, allocated } => {
                     let zero = u64::from(!allocated & 0x00ff_00ff) << 32;
-                    let copied = if *copied { COPIED } else { 0 };
-                    (copied | offsets[stock.blobs[*blob].0] as u64, zero | u64::from(*allocated))
+                    let (item, _, uses) = &stock.blobs[*blob];
+                    let copied = if *copied && (self.lies || uses.len() < 2) { COPIED } else { 0 };
+                    (copied | offsets[*item] as u64, zero | u64::from(*allocated))
                 }
                 Entry::Stream { stream, slack } => {
                     let (item, within, len, ..) = stock.streams[*stream];

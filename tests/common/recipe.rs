@@ -18,6 +18,8 @@ pub(crate) struct Recipe {
     /// Slots of the last table that the disk reaches, and sectors cut off the last of them.
     pub(crate) end: (u8, u8),
     pub(crate) trailing: u16,
+    /// Entries say that they are alone with their bytes and are not.
+    pub(crate) lies: bool,
     pub(crate) seed: u64,
 }
 
@@ -87,23 +89,12 @@ pub(crate) enum Order {
 
 /// Recipes of every kind that the specification allows, and sharing that it does not.
 pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
-    (shapes(), collection::vec(tables(), 1..6), orders(), spots(), any::<(u8, u8, u64)>(), trailing())
-        .prop_map(
-            |((version, cluster_bits, extended, zstd), tables, order, l1, (slots, cut, seed), trailing)| {
-                Recipe {
-                    version,
-                    cluster_bits,
-                    extended,
-                    zstd,
-                    tables,
-                    order,
-                    l1,
-                    end: (slots, cut),
-                    trailing,
-                    seed: seed >> 8,
-                }
-            },
-        )
+    let layout = (collection::vec(tables(), 1..6), orders(), spots());
+    let rest = (any::<(u8, u8)>(), trailing(), chance(0.2), any::<u32>());
+    (shapes(), layout, rest).prop_map(|(shape, (tables, order, l1), (end, trailing, lies, seed))| {
+        let ((version, cluster_bits, extended, zstd), seed) = (shape, u64::from(seed));
+        Recipe { version, cluster_bits, extended, zstd, tables, order, l1, end, trailing, lies, seed }
+    })
 }
 
 /// Version, cluster bits, extended L2 entries, zstd.
@@ -142,7 +133,7 @@ fn slots() -> impl Strategy<Value = Slot> {
             new_pack,
         }),
     ];
-    let share = weighted(0.06, any::<u8>());
+    let share = weighted(0.1, any::<u8>());
     (any::<u8>(), spots(), what, chance(0.6), share).prop_map(|(at, spot, what, copied, share)| Slot {
         at,
         spot,

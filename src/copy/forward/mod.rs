@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::{Pouring, write_failed};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::format::addr::HostOffset;
 use crate::format::extent::{Extent, Place, Sharing};
 use crate::format::qcow2::{Header, Qcow2Error};
@@ -33,6 +33,10 @@ use worker::{Job, Workers};
 
 /// Stretches whose bytes came before their table are placed when there are so many: 3 MiB of them.
 const LATE: usize = 1 << 16;
+
+/// Mappings of bytes to come that are kept at a time: 48 MiB of them. More mean that a table is looked
+/// at again after the last byte.
+const MAPPINGS: usize = 1 << 20;
 
 /// Where bytes wait whose place is not known yet.
 #[derive(Clone, Debug)]
@@ -52,6 +56,7 @@ pub struct Forward<'a> {
     window: Window,
     tables: Tables,
     runs: Runs,
+    mappings: usize,
     hold: Hold<'a>,
     placed: Placed,
     workers: Workers<'a>,
@@ -75,6 +80,7 @@ impl<'a> Forward<'a> {
             claims,
             tables,
             runs: Runs::default(),
+            mappings: MAPPINGS,
             hold: Hold::new(waiting, len, to.progress),
             placed: Placed::default(),
             workers: Workers::new(&header, to),
@@ -84,6 +90,12 @@ impl<'a> Forward<'a> {
             len,
             to,
         }
+    }
+
+    /// The same pass, which keeps at most `mappings` of bytes to come at a time.
+    #[must_use]
+    pub fn with_mappings(self, mappings: usize) -> Self {
+        Self { mappings, ..self }
     }
 
     /// Pours the image that `stream` brings, from its first byte on, and reads the stream to its end.
@@ -97,6 +109,10 @@ impl<'a> Forward<'a> {
     /// Whatever the stream or the target fail with; [`Qcow2Error`] for a damaged image; scratch
     /// required or full.
     pub fn run(mut self, mut stream: Sequential) -> Result<(), Error> {
+        let l1 = self.header.l1_offset;
+        if let Some(len) = self.len.filter(|len| l1.plus(self.header.l1_len()).0 > *len) {
+            return Err(Qcow2Error::Outside { what: "the L1 table", at: l1, len }.into());
+        }
         loop {
             self.to.stop.check()?;
             self.window.fill(&mut stream)?;
@@ -121,13 +137,19 @@ impl<'a> Forward<'a> {
         let (whole, partly) =
             std::mem::take(&mut self.partly).into_iter().partition(|extent| !self.is_partly(extent));
         (self.late, self.partly) = (whole, partly);
+        let mut put_off = None;
         while let Some((at, index)) = self.tables.arrived(&self.window) {
             match self.take_table(at, index, 0)? {
-                Some(slice) => self.tables.defer(slice),
-                None => {
-                    self.tables.took();
-                    self.claim(at.0..at.plus(self.header.geometry.cluster_size()).0);
+                Some(slice) => {
+                    self.tables.defer(slice);
+                    put_off = Some(at);
                 }
+                None => self.tables.took(),
+            }
+            // Several L1 entries may name one table.
+            let again = self.tables.arrived(&self.window).is_some_and(|(next, _)| next == at);
+            if !again && put_off != Some(at) {
+                self.claim(at.0..at.plus(self.header.geometry.cluster_size()).0);
             }
         }
         self.place_late()
@@ -148,7 +170,8 @@ impl<'a> Forward<'a> {
                     self.tables.extents(&self.header, (number, &bytes), self.len)?
                 }
             };
-            if !self.runs.has_room_for(extents.len().saturating_add(self.partly.len())) {
+            let kept = self.runs.len().saturating_add(self.partly.len());
+            if kept > 0 && kept.saturating_add(extents.len()) > self.mappings {
                 return Ok(Some(slice));
             }
             self.take_in(extents)?;
@@ -272,7 +295,7 @@ impl<'a> Forward<'a> {
         self.len = Some(len);
         while let Some(((at, index), slice)) = self.tables.deferred() {
             if self.take_table(at, index, slice)?.is_some() {
-                return Err(unsupported("has more mappings than memory takes".to_owned()));
+                return Err(Error::new(Kind::Other, "no room where nothing is kept; this is a defect"));
             }
             self.place_late()?;
         }

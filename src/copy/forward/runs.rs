@@ -6,10 +6,6 @@ use std::collections::BinaryHeap;
 use crate::format::addr::{GuestOffset, HostOffset};
 use crate::format::extent::{Extent, Place, Sharing};
 
-/// Stretches that are kept at a time: 48 MiB of them. More mean that a table is looked at again
-/// after the last byte.
-const CAPACITY: usize = 1 << 20;
-
 /// Mappings of bytes to come, by host offset; several may name the same bytes.
 #[derive(Default)]
 pub(super) struct Runs {
@@ -48,9 +44,9 @@ impl Run {
 }
 
 impl Runs {
-    /// Whether `count` stretches more can be taken in.
-    pub(super) fn has_room_for(&self, count: usize) -> bool {
-        self.heap.len().saturating_add(count) <= CAPACITY
+    /// How many stretches there are.
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
     }
 
     pub(super) fn push(&mut self, extent: Extent) {
