@@ -46,8 +46,7 @@ impl Metadata {
                 other: "the refcount table",
             });
         }
-        let fixed =
-            [("the header", 0..header.len), ("the L1 table", l1), ("the refcount table", refcounts)];
+        let fixed = [("the header", 0..header.len), ("the L1 table", l1), ("the refcount table", refcounts)];
         Ok(Self { cluster_size, fixed, order: Vec::new() })
     }
 
