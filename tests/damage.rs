@@ -16,6 +16,7 @@ use crate::common::{noise, qemu, workshop};
 const MEMORY_LIMIT: u64 = 300 << 20;
 
 fn try_every_damage(name: &str, make: impl FnOnce(&Path) -> PathBuf) {
+    memory::keep_memory();
     let workshop = workshop();
     let image = make(workshop.path());
     let mut judge = Judge::of(name, &image, workshop.path());

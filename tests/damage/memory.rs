@@ -1,5 +1,6 @@
 //! Pouring within the process: an image in memory into a disk in memory.
 
+use std::collections::BTreeMap;
 use std::io::{self, Cursor};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -100,9 +101,30 @@ struct Memory(Mutex<Disk>);
 #[derive(Default)]
 struct Disk {
     bytes: Vec<u8>,
-    defined: Vec<bool>,
+    /// What was written or zeroed: start and end of ranges that do not touch.
+    defined: BTreeMap<usize, usize>,
     /// The first promise that was broken.
     broken: Option<String>,
+}
+
+impl Disk {
+    /// Takes in a range as defined; whether all of it was new.
+    fn take_in(&mut self, range: Range<usize>) -> bool {
+        if range.is_empty() {
+            return true;
+        }
+        let (mut start, mut end) = (range.start, range.end);
+        let touching = self.defined.range(..=end).rev().take_while(|(_, far)| **far >= start);
+        let touching: Vec<(usize, usize)> = touching.map(|(near, far)| (*near, *far)).collect();
+        let mut new = true;
+        for (near, far) in touching {
+            new &= far == range.start || near == range.end;
+            (start, end) = (start.min(near), end.max(far));
+            self.defined.remove(&near);
+        }
+        self.defined.insert(start, end);
+        new
+    }
 }
 
 impl Memory {
@@ -121,10 +143,9 @@ impl Memory {
             disk.broken.get_or_insert(format!("a write to {range:x?}, behind the end"));
             return Ok(());
         }
-        if disk.defined[range.clone()].contains(&true) {
+        if !disk.take_in(range.clone()) {
             disk.broken.get_or_insert(format!("a second write to {range:x?}"));
         }
-        disk.defined[range.clone()].fill(true);
         write(&mut disk.bytes[range]);
         Ok(())
     }
@@ -140,7 +161,6 @@ impl Sink for Memory {
         fits(size)?;
         let mut disk = self.0.lock().unwrap();
         disk.bytes = vec![OLD; usize::try_from(size).unwrap()];
-        disk.defined = vec![false; disk.bytes.len()];
         Ok(())
     }
 
@@ -156,7 +176,8 @@ impl Sink for Memory {
         let mut disk = self.0.lock().unwrap();
         let start = usize::try_from(at.0).unwrap();
         let range: Range<usize> = start..start + buf.len();
-        if disk.bytes.len() < range.end || disk.defined[range.clone()].contains(&false) {
+        let before = disk.defined.range(..=range.start).next_back();
+        if before.is_none_or(|(_, end)| *end < range.end) {
             disk.broken.get_or_insert(format!("a read of {range:x?}, which was not written"));
             return Ok(());
         }
@@ -173,8 +194,10 @@ impl Sink for Memory {
         if disk.bytes.len() as u64 != virtual_size {
             disk.broken.get_or_insert("the size changed".to_owned());
         }
-        if let Some(hole) = disk.defined.iter().position(|defined| !defined) {
-            disk.broken.get_or_insert(format!("byte {hole:#x} was neither written nor zeroed"));
+        let whole = disk.defined.get(&0).is_some_and(|end| *end == disk.bytes.len());
+        if !whole {
+            let words = format!("only {:x?} was written or zeroed", disk.defined);
+            disk.broken.get_or_insert(words);
         }
         Ok(())
     }
@@ -183,4 +206,16 @@ impl Sink for Memory {
 /// Whether an image in memory may fail in this way; anything else is a defect.
 pub(crate) fn may_fail(kind: Kind) -> bool {
     matches!(kind, Kind::Image | Kind::Integrity | Kind::TargetFull | Kind::ScratchRequired)
+}
+
+/// Lets the buffers of one pour be the memory of the next: most of the time would go into giving
+/// memory back and getting it again.
+#[expect(unsafe_code, reason = "no safe wrapper sets malloc's limits")]
+pub(crate) fn keep_memory() {
+    for (setting, value) in
+        [(libc::M_MMAP_THRESHOLD, 1 << 25), (libc::M_TRIM_THRESHOLD, 1 << 27), (libc::M_ARENA_MAX, 1)]
+    {
+        // SAFETY: plain numbers; the C library checks them.
+        assert_eq!(unsafe { libc::mallopt(setting, value) }, 1);
+    }
 }
