@@ -5,6 +5,7 @@ mod budget;
 mod cli;
 mod command_line;
 mod common;
+mod damage;
 mod devices;
 mod differential;
 mod fixtures;
