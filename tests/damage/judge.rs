@@ -76,7 +76,7 @@ impl<'a> Judge<'a> {
     /// Every damage of the first 64 KiB and of every table.
     pub(crate) fn damages(&self) -> Vec<Damage> {
         let mut harmed = vec![false; self.image.len()];
-        let tables = self.map.tables.iter().cloned().chain([0..64 << 10]);
+        let tables = self.map.tables.iter().cloned().chain(std::iter::once(0..64 << 10));
         for range in tables {
             let end = usize::try_from(range.end).unwrap().min(harmed.len());
             harmed[usize::try_from(range.start).unwrap()..end].fill(true);
