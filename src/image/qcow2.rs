@@ -91,7 +91,7 @@ impl Image for Qcow2 {
         };
         let mut table = vec![0; usize::try_from(geometry.cluster_size()).unwrap_or(usize::MAX)];
         read(&*self.place, &mut table, at)?;
-        Ok(extents(&self.header, &self.metadata, (part, &table), Some(self.place.len()))?)
+        Ok(extents(&self.header, &self.metadata, part, &table, Some(self.place.len()))?)
     }
 }
 

@@ -91,7 +91,7 @@ impl Tables {
         len: Option<u64>,
     ) -> Result<Vec<Extent>, Error> {
         match &self.metadata {
-            Some(metadata) => Ok(extents(header, metadata, (u64::from(index), table), len)?),
+            Some(metadata) => Ok(extents(header, metadata, u64::from(index), table, len)?),
             None => Ok(Vec::new()),
         }
     }
