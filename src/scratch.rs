@@ -87,6 +87,18 @@ impl Scratch {
         Ok(())
     }
 
+    /// Makes the file reach up to `end`; what was never written there reads as zeros.
+    ///
+    /// # Errors
+    /// [`ScratchError::Access`].
+    pub fn reach(&self, end: u64) -> Result<(), ScratchError> {
+        if self.len() < end {
+            self.file.set_len(end).map_err(|cause| self.failed("set the length of", end, cause))?;
+            self.len.fetch_max(end, Relaxed);
+        }
+        Ok(())
+    }
+
     /// Writes the whole of `stream`, leaving holes for its zeros, and hands it over for random reads.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The integration tests: the built program and the public library against independent judges.
 #![cfg(test)]
 
+mod aliases;
 mod budget;
 mod cli;
 mod command_line;
@@ -9,5 +10,6 @@ mod damage;
 mod devices;
 mod differential;
 mod fixtures;
+mod forward;
 mod readme;
 mod rooms;

@@ -66,6 +66,7 @@ impl<'a> Worker<'a> {
     fn load(&self, part: u64) -> Result<Vec<Segment>, Error> {
         let extents = self.image.extents(part)?;
         for extent in extents.iter().filter(|extent| extent.place == Place::Zero) {
+            self.to.stop.check()?;
             let zeroed = self.to.sink.zero(extent.guest, extent.len);
             zeroed.map_err(|cause| write_failed(extent.guest.0, cause))?;
         }
@@ -83,6 +84,7 @@ impl<'a> Worker<'a> {
         let done = self.image.place().read_exact_at(read, segment.host.0);
         done.map_err(|cause| read_failed(segment.host.0, cause))?;
         for extent in &segment.extents {
+            self.to.stop.check()?;
             self.place(segment, extent, skew)?;
         }
         Ok(())

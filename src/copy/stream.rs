@@ -8,7 +8,7 @@ use super::{Pouring, bytes, in_memory, read_failed, write_failed};
 use crate::error::{Error, Kind};
 use crate::format::addr::GuestOffset;
 use crate::format::magic;
-use crate::image::{SECTOR, Trailer};
+use crate::image::{SECTOR, Trailer, padded};
 use crate::io::{Aligned, Sequential};
 
 /// Bytes of one buffer; large enough that a write costs more than its call.
@@ -23,7 +23,7 @@ const BUFFERS: usize = 4;
 /// # Errors
 /// [`CopyError`](super::CopyError); whatever the source fails with, and a stop.
 pub fn stream(source: Sequential, trailer: Trailer, to: Pouring<'_>) -> Result<u64, Error> {
-    let known = source.known_len().map(|len| len.next_multiple_of(SECTOR));
+    let known = source.known_len().map(padded);
     std::thread::scope(|scope| {
         let (full, filled) = sync_channel(BUFFERS);
         let (spare, empty) = sync_channel(BUFFERS);

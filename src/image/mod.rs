@@ -13,7 +13,7 @@ use crate::format::qcow2::Compression;
 use crate::io::ReadAt;
 
 pub use qcow2::Qcow2;
-pub use raw::{Raw, RawError, SECTOR, Trailer};
+pub use raw::{Raw, RawError, SECTOR, Trailer, padded};
 
 /// A disk image over bytes that can be read at any offset.
 pub trait Image: Send + Sync {

@@ -15,6 +15,12 @@ const PART: u64 = 64 << 20;
 /// Disks are made of these; an image is padded with zeros to a multiple.
 pub const SECTOR: u64 = 512;
 
+/// `len` bytes as a disk; a source may claim any length.
+#[must_use]
+pub fn padded(len: u64) -> u64 {
+    len.checked_next_multiple_of(SECTOR).unwrap_or(u64::MAX)
+}
+
 /// What the end of a raw image may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trailer {
@@ -73,7 +79,7 @@ impl Raw {
 
 impl Image for Raw {
     fn virtual_size(&self) -> u64 {
-        self.place.len().next_multiple_of(SECTOR)
+        padded(self.place.len())
     }
 
     fn place(&self) -> &Arc<dyn ReadAt> {
@@ -97,5 +103,16 @@ impl Image for Raw {
         let padding = len.next_multiple_of(SECTOR).saturating_sub(len);
         let zeros = Extent { guest: data.end(), len: padding, place: Place::Zero, sharing };
         Ok(if padding == 0 { vec![data] } else { vec![data, zeros] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_length_that_a_source_claims_is_too_large_to_pad() {
+        assert_eq!([0, 1, 512, 513].map(padded), [0, 512, 512, 1024]);
+        assert_eq!(padded(u64::MAX - 1), u64::MAX);
     }
 }

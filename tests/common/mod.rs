@@ -3,8 +3,11 @@
 pub(crate) mod child;
 pub(crate) mod digest;
 pub(crate) mod foreign;
+pub(crate) mod layout;
+pub(crate) mod ledger;
 pub(crate) mod map;
 pub(crate) mod qemu;
+pub(crate) mod recipe;
 pub(crate) mod run;
 pub(crate) mod server;
 pub(crate) mod tally;

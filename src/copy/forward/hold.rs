@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::Waiting;
+use super::{Waiting, unsupported};
 use crate::copy::{bytes, in_memory};
 use crate::error::{Classify, Error, Kind};
 use crate::io::is_zero;
@@ -16,6 +16,8 @@ use crate::scratch::Scratch;
 const PIECE: usize = 64 << 10;
 /// What the bookkeeping of a piece takes, so that many small ones count.
 const OVERHEAD: u64 = 96;
+/// Places in scratch whose bookkeeping memory has room for: about 48 MiB of it.
+const PLACES: usize = 1 << 20;
 
 /// More waits than memory may hold, and there is no scratch.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +36,11 @@ impl Classify for ScratchRequired {
     }
 }
 
-/// What waits, by host offset; pieces never overlap.
+/// What waits, by host offset; pieces never overlap, here or there.
 pub(super) struct Hold<'a> {
     pieces: BTreeMap<u64, Piece>,
+    /// What is in scratch, at its host offset, and how long it is.
+    spilled: BTreeMap<u64, u64>,
     in_memory: u64,
     budget: u64,
     dir: Option<PathBuf>,
@@ -50,11 +54,18 @@ struct Piece {
     kept: Kept,
 }
 
+/// A piece that has a byte, or the scratch that has it where `kept` is `None`.
+struct Found<'a> {
+    kept: Option<&'a Kept>,
+    /// Bytes of the piece before that byte.
+    skip: u64,
+    /// Bytes of the piece from that byte on.
+    rest: u64,
+}
+
 /// How the bytes of a piece are kept.
 enum Kept {
     Memory(Box<[u8]>),
-    /// In scratch, at their host offset.
-    Scratch,
     /// They are zeros: tables that are hardly used, space that was set aside.
     Zero,
 }
@@ -63,6 +74,7 @@ impl<'a> Hold<'a> {
     pub(super) fn new(waiting: &Waiting, len: Option<u64>, progress: &'a Arc<Progress>) -> Self {
         Self {
             pieces: BTreeMap::new(),
+            spilled: BTreeMap::new(),
             in_memory: 0,
             budget: waiting.memory_budget,
             dir: waiting.scratch_dir.clone(),
@@ -97,14 +109,13 @@ impl<'a> Hold<'a> {
         let mut out = Vec::new();
         while bytes(out.len()) < len {
             let here = at.saturating_add(bytes(out.len()));
-            let Some((start, piece)) = self.piece(here) else { break };
-            let skip = here.saturating_sub(start);
-            let count = piece.len.saturating_sub(skip).min(len.saturating_sub(bytes(out.len())));
+            let Some(found) = self.found(here) else { break };
+            let count = found.rest.min(len.saturating_sub(bytes(out.len())));
             let (from, end) = (out.len(), out.len().saturating_add(in_memory(count)));
-            match &piece.kept {
-                Kept::Memory(held) => out.extend_from_slice(part(held, skip, count)),
-                Kept::Zero => out.resize(end, 0),
-                Kept::Scratch => {
+            match found.kept {
+                Some(Kept::Memory(held)) => out.extend_from_slice(part(held, found.skip, count)),
+                Some(Kept::Zero) => out.resize(end, 0),
+                None => {
                     out.resize(end, 0);
                     self.read_scratch(out.get_mut(from..).unwrap_or_default(), here)?;
                 }
@@ -115,49 +126,76 @@ impl<'a> Hold<'a> {
 
     /// The first bytes from `at` on, `len` at most, that are all here (`Ok`) or all not (`Err`).
     pub(super) fn stretch(&self, at: u64, len: u64) -> Result<u64, u64> {
-        match self.piece(at) {
-            Some((start, piece)) => Ok(len.min(start.saturating_add(piece.len).saturating_sub(at))),
+        match self.found(at) {
+            Some(found) => Ok(len.min(found.rest)),
             None => {
                 let next = self.pieces.range(at..).next().map_or(u64::MAX, |(start, _)| *start);
-                Err(len.min(next.saturating_sub(at)))
+                let spilled = self.spilled.range(at..).next().map_or(u64::MAX, |(start, _)| *start);
+                Err(len.min(next.min(spilled).saturating_sub(at)))
             }
         }
     }
 
-    /// Lets go of the bytes from `from` to `to`.
+    /// The bytes from `from` to `to` need not wait any more; they go as far as that saves memory.
     pub(super) fn remove(&mut self, from: u64, to: u64) {
-        let first = self.piece(from).map_or(from, |(start, _)| start);
-        let touched: Vec<u64> = self.pieces.range(first..to.max(first)).map(|(start, _)| *start).collect();
+        let before = self.pieces.range(..=from).next_back().map_or(from, |(start, _)| *start);
+        let touched: Vec<u64> = self.pieces.range(before..to.max(before)).map(|(start, _)| *start).collect();
         for start in touched {
-            let Some(piece) = self.pieces.remove(&start) else { continue };
-            self.in_memory = self.in_memory.saturating_sub(piece.cost());
-            let end = start.saturating_add(piece.len);
-            self.put_back(&piece, start, start..from.min(end));
-            self.put_back(&piece, start, to.max(start)..end);
+            self.cut(start, from, to);
+        }
+        // Nothing is saved by cutting what is in scratch.
+        let whole = |start: u64, len: u64| start.saturating_add(len) <= to;
+        let gone: Vec<u64> = self.spilled.range(from..to.max(from)).map(|(start, _)| *start).collect();
+        for start in gone {
+            if self.spilled.get(&start).is_some_and(|len| whole(start, *len)) {
+                self.spilled.remove(&start);
+            }
         }
     }
 
     /// Lets go of everything.
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
+        self.spilled.clear();
         self.in_memory = 0;
         self.scratch = None;
     }
 
-    fn piece(&self, at: u64) -> Option<(u64, &Piece)> {
-        let (start, piece) = self.pieces.range(..=at).next_back()?;
-        (at < start.saturating_add(piece.len)).then_some((*start, piece))
+    fn found(&self, at: u64) -> Option<Found<'_>> {
+        let within = |start: u64, len: u64| {
+            let end = start.saturating_add(len);
+            (at < end).then(|| (at.saturating_sub(start), end.saturating_sub(at)))
+        };
+        let here = self.pieces.range(..=at).next_back().and_then(|(start, piece)| {
+            let (skip, rest) = within(*start, piece.len)?;
+            Some(Found { kept: Some(&piece.kept), skip, rest })
+        });
+        here.or_else(|| {
+            let (start, len) = self.spilled.range(..=at).next_back()?;
+            let (skip, rest) = within(*start, *len)?;
+            Some(Found { kept: None, skip, rest })
+        })
     }
 
-    fn put_back(&mut self, piece: &Piece, start: u64, rest: std::ops::Range<u64>) {
-        if rest.is_empty() {
+    /// Takes the bytes from `from` to `to` out of the piece at `start`, if that saves memory.
+    fn cut(&mut self, start: u64, from: u64, to: u64) {
+        let Some(piece) = self.pieces.get(&start) else { return };
+        let end = start.saturating_add(piece.len);
+        let cut = to.min(end).saturating_sub(from.max(start));
+        let splits = start < from && to < end;
+        let stays = cut < piece.len && (splits && cut <= OVERHEAD || matches!(piece.kept, Kept::Zero));
+        if cut == 0 || stays {
             return;
         }
-        let len = rest.end.saturating_sub(rest.start);
-        match &piece.kept {
-            Kept::Memory(held) => self.keep(rest.start, part(held, rest.start.saturating_sub(start), len)),
-            Kept::Scratch => self.insert_piece(rest.start, Piece { len, kept: Kept::Scratch }),
-            Kept::Zero => self.insert_piece(rest.start, Piece { len, kept: Kept::Zero }),
+        let Some(piece) = self.pieces.remove(&start) else { return };
+        self.in_memory = self.in_memory.saturating_sub(piece.cost());
+        for rest in [start..from.min(end), to.max(start)..end] {
+            if let Kept::Memory(held) = &piece.kept
+                && !rest.is_empty()
+            {
+                let len = rest.end.saturating_sub(rest.start);
+                self.keep(rest.start, part(held, rest.start.saturating_sub(start), len));
+            }
         }
     }
 
@@ -187,21 +225,26 @@ impl<'a> Hold<'a> {
             self.scratch = Some(Scratch::create(dir, Arc::clone(self.progress))?);
         }
         let Some(scratch) = &self.scratch else { return Ok(()) };
-        let mut moved: BTreeMap<u64, Piece> = BTreeMap::new();
+        // Zeros need no write, only a file that reaches over them.
+        let last = self.pieces.last_key_value();
+        scratch.reach(last.map_or(0, |(at, piece)| at.saturating_add(piece.len)))?;
         for (at, piece) in std::mem::take(&mut self.pieces) {
-            // Zeros need no write: the file is sparse.
             if let Kept::Memory(held) = &piece.kept {
                 scratch.write_all_at(held, at)?;
             }
-            match moved.last_entry() {
-                Some(mut last) if last.key().saturating_add(last.get().len) == at => {
-                    last.get_mut().len = last.get().len.saturating_add(piece.len);
+            match self.spilled.range_mut(..at).next_back() {
+                Some((start, len)) if start.saturating_add(*len) == at => {
+                    *len = len.saturating_add(piece.len);
                 }
-                _ => drop(moved.insert(at, Piece { len: piece.len, kept: Kept::Scratch })),
+                _ => drop(self.spilled.insert(at, piece.len)),
             }
         }
-        self.in_memory = bytes(moved.len()).saturating_mul(OVERHEAD);
-        self.pieces = moved;
+        self.in_memory = 0;
+        if self.spilled.len() > PLACES {
+            return Err(unsupported(format!(
+                "scatters what comes before its tables over more than {PLACES} places"
+            )));
+        }
         Ok(())
     }
 
@@ -256,19 +299,22 @@ mod tests {
         assert_eq!(hold.read(70_000, 100).unwrap().unwrap(), content[69_000..69_100]);
         hold.remove(2000, 200_000);
         assert_eq!(hold.read(1000, 1000).unwrap().unwrap(), content[..1000]);
-        assert_eq!(hold.read_some(1000, 5000).unwrap(), content[..1000]);
-        assert_eq!(hold.read(1999, 2).unwrap(), None);
         assert_eq!(hold.read(200_000, 101_000).unwrap().unwrap(), content[199_000..]);
-        assert_eq!(hold.stretch(1500, 10_000), Ok(500));
-        assert_eq!(hold.stretch(2000, 300_000), Err(198_000));
-        hold.clear();
-        assert_eq!(hold.read(1000, 1).unwrap(), None);
+        assert_eq!(hold.stretch(300_000, 10_000), Ok(1000));
+        assert_eq!(hold.stretch(500, 300_000), Err(500));
     }
 
     #[test]
     fn parts_are_taken_out_of_what_is_held_in_memory() {
         let progress = Arc::default();
-        parts_come_back(&mut hold(1 << 20, None, &progress));
+        let mut hold = hold(1 << 20, None, &progress);
+        parts_come_back(&mut hold);
+        assert_eq!(hold.read_some(1000, 5000).unwrap(), content()[..1000]);
+        assert_eq!(hold.read(1999, 2).unwrap(), None);
+        assert_eq!(hold.stretch(1500, 10_000), Ok(500));
+        assert_eq!(hold.stretch(2000, 300_000), Err(198_000));
+        hold.clear();
+        assert_eq!(hold.read(1000, 1).unwrap(), None);
         assert_eq!(progress.scratch.load(Relaxed), 0);
         assert!((300_000..301_000).contains(&progress.held_peak.load(Relaxed)));
     }
@@ -288,8 +334,41 @@ mod tests {
         hold.insert(0, &vec![0; 4 << 20]).unwrap();
         hold.remove(1000, 2000);
         assert_eq!(hold.read(2000, 1 << 20).unwrap().unwrap(), vec![0; 1 << 20]);
-        assert_eq!(hold.read(999, 2).unwrap(), None);
         assert!(hold.in_memory < 1000);
+        hold.remove(0, 4 << 20);
+        assert_eq!((hold.read(999, 2).unwrap(), hold.in_memory), (None, 0));
+    }
+
+    #[test]
+    fn zeros_at_the_end_of_what_was_spilled_are_read_back() {
+        let (progress, dir) = (Arc::default(), tempfile::tempdir().unwrap());
+        let mut hold = hold(1, Some(dir.path()), &progress);
+        hold.insert(0, &[1; 4096]).unwrap();
+        hold.insert(1 << 20, &[0; 4096]).unwrap();
+        assert_eq!(hold.read(1 << 20, 4096).unwrap().unwrap(), [0; 4096]);
+        assert_eq!(progress.scratch.load(Relaxed), 4096);
+    }
+
+    #[test]
+    fn a_cut_that_takes_more_memory_than_it_saves_is_not_made() {
+        let progress = Arc::default();
+        let mut hold = hold(1 << 20, None, &progress);
+        hold.insert(0, &content()[1000..60_000]).unwrap();
+        let before = hold.in_memory;
+        (0..590).for_each(|at| hold.remove(at * 100 + 10, at * 100 + 30));
+        assert_eq!(hold.in_memory, before);
+    }
+
+    #[test]
+    fn many_small_places_in_scratch_take_linear_time_and_bounded_memory() {
+        let (progress, dir) = (Arc::default(), tempfile::tempdir().unwrap());
+        let mut small = hold(1, Some(dir.path()), &progress);
+        (0..30_000).for_each(|at| small.insert(at * 1024, &[1; 512]).unwrap());
+        assert_eq!(small.read(29_999 * 1024, 512).unwrap().unwrap(), [1; 512]);
+        assert_eq!(small.in_memory, 0);
+        let mut large = hold(OVERHEAD * bytes(PLACES), Some(dir.path()), &progress);
+        let error = (0..=bytes(PLACES)).find_map(|at| large.insert(at * 2, &[0]).err()).unwrap();
+        assert!(error.to_string().contains("over more than 1048576 places"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Stretches whose bytes came before their table: from what is held, or back from the target.
 
+use super::ranges::Ranges;
 use super::worker::Job;
-use super::{Forward, unsupported};
+use super::{Forward, shared};
 use crate::copy::gather::pour;
 use crate::copy::{bytes, in_memory, write_failed};
 use crate::error::Error;
@@ -14,19 +15,12 @@ const BATCH: u64 = 4 << 20;
 const STEP: u64 = 1 << 20;
 
 impl Forward<'_> {
-    /// Places what came before its table; what has not arrived whole stays for the next step.
+    /// Places what came before its table.
     pub(super) fn place_late(&mut self) -> Result<(), Error> {
-        let (end, ended) = (self.window.end(), self.window.ended());
-        let partly = |extent: &Extent| match extent.place {
-            Place::Compressed { host, bound } => !ended && host.0.saturating_add(bound) > end,
-            _ => false,
-        };
-        let (wait, ready) = std::mem::take(&mut self.late).into_iter().partition(partly);
-        self.late = wait;
-        let mut used = Vec::new();
+        let mut used = Ranges::default();
         let mut batch = Vec::new();
         let mut size = 0_u64;
-        for extent in ready {
+        for extent in std::mem::take(&mut self.late) {
             for job in self.cut(extent)? {
                 size = size.saturating_add(job.extent.len);
                 batch.push(job);
@@ -37,21 +31,20 @@ impl Forward<'_> {
             }
         }
         self.place_batch(&mut batch, &mut used)?;
-        for (from, to) in used {
-            self.hold.remove(from, to);
+        for range in used.joined() {
+            self.hold.remove(range.start, range.end);
+            // Part of a late compressed cluster may still be at hand.
+            self.claim(range.clone());
         }
         Ok(())
     }
 
-    fn place_batch(&mut self, batch: &mut Vec<Job>, used: &mut Vec<(u64, u64)>) -> Result<(), Error> {
+    fn place_batch(&mut self, batch: &mut Vec<Job>, used: &mut Ranges) -> Result<(), Error> {
         self.to.stop.check()?;
         let jobs = std::mem::take(batch);
         let consumed = self.workers.run(&jobs, &self.window, &self.hold)?;
         for (job, consumed) in jobs.iter().zip(consumed) {
-            let claim = self.claimed(&job.extent, consumed);
-            // Part of a late compressed cluster may still be at hand.
-            self.claims.push(claim.clone());
-            used.push((claim.start, claim.end));
+            used.push(self.used_up(&job.extent, consumed));
             if job.extent.sharing == Sharing::Shared {
                 self.placed.remember(&job.extent);
             }
@@ -67,10 +60,9 @@ impl Forward<'_> {
             Place::Compressed { host, .. } => match self.hold.stretch(host.0, 1) {
                 Ok(_) => Ok(vec![Job::new(extent)]),
                 Err(_) => {
-                    let (from, len) =
-                        self.placed.compressed(host.0).ok_or_else(|| unsupported("a cluster"))?;
+                    let (from, len) = self.placed.compressed(host.0).ok_or_else(|| shared("a cluster"))?;
                     if len < extent.len {
-                        return Err(unsupported("a cluster"));
+                        return Err(shared("a cluster"));
                     }
                     self.copy_back(from, extent.guest, extent.len)?;
                     Ok(Vec::new())
@@ -92,7 +84,7 @@ impl Forward<'_> {
                     len
                 }
                 Err(missing) => {
-                    let (from, len) = self.placed.data(at).ok_or_else(|| unsupported("data"))?;
+                    let (from, len) = self.placed.data(at).ok_or_else(|| shared("data"))?;
                     let len = len.min(missing);
                     self.copy_back(from, guest, len)?;
                     len

@@ -7,6 +7,7 @@
 mod hold;
 mod late;
 mod placed;
+mod ranges;
 mod runs;
 mod tables;
 mod window;
@@ -17,16 +18,21 @@ use std::path::PathBuf;
 
 use super::{Pouring, write_failed};
 use crate::error::Error;
+use crate::format::addr::HostOffset;
 use crate::format::extent::{Extent, Place, Sharing};
 use crate::format::qcow2::{Header, Qcow2Error};
 use crate::io::Sequential;
 
 use hold::Hold;
 use placed::Placed;
+use ranges::Ranges;
 use runs::Runs;
 use tables::Tables;
 use window::Window;
 use worker::{Job, Workers};
+
+/// Stretches whose bytes came before their table are placed when there are so many: 3 MiB of them.
+const LATE: usize = 1 << 16;
 
 /// Where bytes wait whose place is not known yet.
 #[derive(Clone, Debug)]
@@ -51,8 +57,10 @@ pub struct Forward<'a> {
     workers: Workers<'a>,
     /// Stretches whose bytes came before their table.
     late: Vec<Extent>,
+    /// Compressed clusters that began before their table and have not arrived whole.
+    partly: Vec<Extent>,
     /// Host ranges of the window that need not be held.
-    claims: Vec<Range<u64>>,
+    claims: Ranges,
 }
 
 impl<'a> Forward<'a> {
@@ -60,15 +68,18 @@ impl<'a> Forward<'a> {
     #[must_use]
     pub fn new(header: Header, len: Option<u64>, waiting: &Waiting, to: Pouring<'a>) -> Self {
         let tables = Tables::new(&header);
+        let mut claims = Ranges::default();
+        tables.fixed().for_each(|range| claims.push(range));
         Self {
             window: Window::new(header.geometry.cluster_size()),
-            claims: tables.fixed().collect(),
+            claims,
             tables,
             runs: Runs::default(),
             hold: Hold::new(waiting, len, to.progress),
             placed: Placed::default(),
             workers: Workers::new(&header, to),
             late: Vec::new(),
+            partly: Vec::new(),
             header,
             len,
             to,
@@ -77,9 +88,10 @@ impl<'a> Forward<'a> {
 
     /// Pours the image that `stream` brings, from its first byte on, and reads the stream to its end.
     ///
-    /// Memory: three clusters and a MiB of the image at hand, the L1 table twice, up to 32 MiB of
-    /// mappings whose data is still to come, up to 16 MiB of places of data that may be mapped again,
-    /// 2 MiB for each worker, and the budget for what waits.
+    /// Memory: three clusters and a MiB of the image at hand, the L1 table four times, up to 48 MiB
+    /// of mappings whose data is still to come and as much for those that come at once, up to 48 MiB of
+    /// places of data that may be mapped again, 2 MiB for each worker, the budget for what waits, and
+    /// up to 48 MiB of places in scratch.
     ///
     /// # Errors
     /// Whatever the stream or the target fail with; [`Qcow2Error`] for a damaged image; scratch
@@ -102,28 +114,49 @@ impl<'a> Forward<'a> {
         if self.tables.capture(&self.window, &self.header, self.len)? {
             self.to.sink.prepare(Some(self.header.virtual_size)).map_err(|cause| write_failed(0, cause))?;
             for (guest, len) in self.tables.unmapped(&self.header) {
+                self.to.stop.check()?;
                 self.to.sink.zero(guest, len).map_err(|cause| write_failed(guest.0, cause))?;
             }
         }
+        let (whole, partly) =
+            std::mem::take(&mut self.partly).into_iter().partition(|extent| !self.is_partly(extent));
+        (self.late, self.partly) = (whole, partly);
         while let Some((at, index)) = self.tables.arrived(&self.window) {
-            self.to.stop.check()?;
-            let size = self.header.geometry.cluster_size();
-            let extents = match self.window.bytes(at.0, size) {
-                Some(table) => self.tables.extents(&self.header, index, table, self.len)?,
+            match self.take_table(at, index, 0)? {
+                Some(slice) => self.tables.defer(slice),
                 None => {
-                    let table = self.hold.read(at.0, size)?.ok_or_else(|| unsupported("an L2 table"))?;
-                    self.tables.extents(&self.header, index, &table, self.len)?
+                    self.tables.took();
+                    self.claim(at.0..at.plus(self.header.geometry.cluster_size()).0);
                 }
-            };
-            if self.runs.has_room_for(extents.len()) {
-                self.tables.took();
-                self.claims.push(at.0..at.0.saturating_add(size));
-                self.take_in(extents)?;
-            } else {
-                self.tables.defer();
             }
         }
         self.place_late()
+    }
+
+    /// Takes in the table of the L1 entry `index` from the slice `first` on; returns the slice for
+    /// which there is no room.
+    fn take_table(&mut self, at: HostOffset, index: u32, first: u32) -> Result<Option<u32>, Error> {
+        let (len, slices) = (self.header.geometry.slice_len(), self.header.geometry.slices());
+        for slice in (first..).take_while(|slice| u64::from(*slice) < slices) {
+            self.to.stop.check()?;
+            let from = at.plus(len.saturating_mul(u64::from(slice))).0;
+            let number = slices.saturating_mul(u64::from(index)).saturating_add(u64::from(slice));
+            let extents = match self.window.bytes(from, len) {
+                Some(bytes) => self.tables.extents(&self.header, (number, bytes), self.len)?,
+                None => {
+                    let bytes = self.hold.read(from, len)?.ok_or_else(|| shared("an L2 table"))?;
+                    self.tables.extents(&self.header, (number, &bytes), self.len)?
+                }
+            };
+            if !self.runs.has_room_for(extents.len().saturating_add(self.partly.len())) {
+                return Ok(Some(slice));
+            }
+            self.take_in(extents)?;
+            if self.late.len() >= LATE {
+                self.place_late()?;
+            }
+        }
+        Ok(None)
     }
 
     /// Sorts a table's stretches: zeros at once, data to come, data that has gone by.
@@ -132,6 +165,7 @@ impl<'a> Forward<'a> {
         for extent in extents {
             match extent.place {
                 Place::Zero => {
+                    self.to.stop.check()?;
                     let zeroed = self.to.sink.zero(extent.guest, extent.len);
                     zeroed.map_err(|cause| write_failed(extent.guest.0, cause))?;
                 }
@@ -149,6 +183,9 @@ impl<'a> Forward<'a> {
                         });
                     }
                 }
+                Place::Compressed { host, .. } if host.0 < passed && self.is_partly(&extent) => {
+                    self.partly.push(extent);
+                }
                 Place::Compressed { host, .. } if host.0 < passed => self.late.push(extent),
                 _ => self.runs.push(extent),
             }
@@ -165,7 +202,7 @@ impl<'a> Forward<'a> {
             if job.extent.sharing == Sharing::Shared && !self.all_known() {
                 self.placed.remember(&job.extent);
             }
-            self.claims.push(self.claimed(&job.extent, consumed));
+            self.claim(self.used_up(&job.extent, consumed));
         }
         Ok(())
     }
@@ -173,7 +210,7 @@ impl<'a> Forward<'a> {
     /// The host range that is used up once `extent` has taken `consumed` bytes.
     ///
     /// A data cluster is used up as a whole: the subclusters that are not allocated hold nothing.
-    fn claimed(&self, extent: &Extent, consumed: u64) -> Range<u64> {
+    fn used_up(&self, extent: &Extent, consumed: u64) -> Range<u64> {
         match extent.place {
             Place::Zero => 0..0,
             Place::Compressed { host, .. } => host.0..host.0.saturating_add(consumed),
@@ -182,6 +219,21 @@ impl<'a> Forward<'a> {
                 let start = host.0.saturating_sub(host.0.checked_rem(size).unwrap_or(0));
                 start..host.0.saturating_add(consumed).next_multiple_of(size)
             }
+        }
+    }
+
+    /// Keeps in mind that `range` need not be held.
+    fn claim(&mut self, range: Range<u64>) {
+        if range.end > self.window.retired() {
+            self.claims.push(range);
+        }
+    }
+
+    /// Whether `extent` is a compressed cluster that has not arrived whole.
+    fn is_partly(&self, extent: &Extent) -> bool {
+        match extent.place {
+            Place::Compressed { host, bound } => !self.window.reaches(host.plus(bound).0),
+            _ => false,
         }
     }
 
@@ -195,20 +247,20 @@ impl<'a> Forward<'a> {
             self.hold.clear();
             self.placed = Placed::default();
         } else {
-            for gap in gaps(&mut self.claims, self.window.retired()..until) {
+            for gap in self.claims.gaps(self.window.retired()..until) {
                 if let Some(held) = self.window.bytes(gap.start, gap.end.saturating_sub(gap.start)) {
                     self.hold.insert(gap.start, held)?;
                 }
             }
         }
-        self.claims.retain(|claim| claim.end > until);
+        self.claims.forget(until);
         self.window.retire(until);
         Ok(())
     }
 
     /// Whether no byte that went by can be named any more.
     fn all_known(&self) -> bool {
-        self.tables.complete() && self.late.is_empty()
+        self.tables.complete() && self.late.is_empty() && self.partly.is_empty()
     }
 
     /// After the last byte: everything that was mapped must have been there.
@@ -217,56 +269,23 @@ impl<'a> Forward<'a> {
         if let Some((what, at)) = self.tables.missing(&self.header).or_else(|| self.runs.missing()) {
             return Err(Qcow2Error::Outside { what, at, len }.into());
         }
-        while let Some((at, index)) = self.tables.deferred() {
-            self.to.stop.check()?;
-            let size = self.header.geometry.cluster_size();
-            let table = self.hold.read(at.0, size)?.ok_or_else(|| unsupported("an L2 table"))?;
-            let extents = self.tables.extents(&self.header, index, &table, Some(len))?;
-            self.take_in(extents)?;
+        self.len = Some(len);
+        while let Some(((at, index), slice)) = self.tables.deferred() {
+            if self.take_table(at, index, slice)?.is_some() {
+                return Err(unsupported("has more mappings than memory takes".to_owned()));
+            }
             self.place_late()?;
         }
-        self.place_late()
+        Ok(())
     }
 }
 
 /// An image that maps bytes again which have been let go, in a way that one pass cannot follow.
-fn unsupported(what: &str) -> Error {
-    let why =
-        format!("maps {what} onto bytes that something else uses too; import it as a file or with ranges");
-    Qcow2Error::Unsupported(why).into()
+fn shared(what: &str) -> Error {
+    unsupported(format!("maps {what} onto bytes that something else uses too"))
 }
 
-/// The parts of `within` that no claim covers; sorts and joins the claims.
-fn gaps(claims: &mut [Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
-    claims.sort_unstable_by_key(|claim| claim.start);
-    let mut found = Vec::new();
-    let mut at = within.start;
-    for claim in claims.iter() {
-        if claim.start > at && at < within.end {
-            found.push(at..claim.start.min(within.end));
-        }
-        at = at.max(claim.end);
-    }
-    if at < within.end {
-        found.push(at..within.end);
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_what_no_claim_covers() {
-        let found = |claims: &[(u64, u64)]| {
-            let mut claims: Vec<_> = claims.iter().map(|(start, end)| *start..*end).collect();
-            gaps(&mut claims, 10..100).iter().map(|gap| (gap.start, gap.end)).collect::<Vec<_>>()
-        };
-        assert_eq!(found(&[]), [(10, 100)]);
-        assert_eq!(found(&[(0, 200)]), []);
-        assert_eq!(found(&[(50, 60), (0, 20), (55, 70)]), [(20, 50), (70, 100)]);
-        assert_eq!(found(&[(90, 200), (100, 300)]), [(10, 90)]);
-        assert_eq!(found(&[(100, 300), (0, 10)]), [(10, 100)]);
-    }
+/// An image that is too much for one pass.
+fn unsupported(why: String) -> Error {
+    Qcow2Error::Unsupported(why + "; import it as a file or with ranges").into()
 }

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use crate::format::addr::{GuestOffset, HostOffset};
 use crate::format::extent::{Extent, Place, Sharing};
 
-/// Stretches that are kept at a time: 40 MiB of them. More mean that a table is looked at again
+/// Stretches that are kept at a time: 48 MiB of them. More mean that a table is looked at again
 /// after the last byte.
 const CAPACITY: usize = 1 << 20;
 
@@ -48,7 +48,7 @@ impl Run {
 }
 
 impl Runs {
-    /// Whether a table of `count` stretches can be taken in.
+    /// Whether `count` stretches more can be taken in.
     pub(super) fn has_room_for(&self, count: usize) -> bool {
         self.heap.len().saturating_add(count) <= CAPACITY
     }

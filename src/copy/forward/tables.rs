@@ -18,7 +18,8 @@ pub(super) struct Tables {
     fixed: [Range<u64>; 3],
     /// How many of the L2 tables, in host order, were looked at.
     next: usize,
-    deferred: VecDeque<usize>,
+    /// Tables that were put off, each from a slice on.
+    deferred: VecDeque<(usize, u32)>,
     cluster_size: u64,
 }
 
@@ -82,16 +83,15 @@ impl Tables {
         (table.0.plus(self.cluster_size).0 <= window.end()).then_some(table)
     }
 
-    /// What the table of L1 entry `index` says.
+    /// What the slice of a table in `bytes` says; slices are counted from the disk's start.
     pub(super) fn extents(
         &self,
         header: &Header,
-        index: u32,
-        table: &[u8],
+        (slice, bytes): (u64, &[u8]),
         len: Option<u64>,
     ) -> Result<Vec<Extent>, Error> {
         match &self.metadata {
-            Some(metadata) => Ok(extents(header, metadata, u64::from(index), table, len)?),
+            Some(metadata) => Ok(extents(header, metadata, slice, bytes, len)?),
             None => Ok(Vec::new()),
         }
     }
@@ -101,16 +101,16 @@ impl Tables {
         self.next = self.next.saturating_add(1);
     }
 
-    /// The table that [`Tables::arrived`] returned is read again at the end.
-    pub(super) fn defer(&mut self) {
-        self.deferred.push_back(self.next);
+    /// The table that [`Tables::arrived`] returned is read again at the end, from `slice` on.
+    pub(super) fn defer(&mut self, slice: u32) {
+        self.deferred.push_back((self.next, slice));
         self.took();
     }
 
-    /// The next table that was put off; it counts as taken in.
-    pub(super) fn deferred(&mut self) -> Option<(HostOffset, u32)> {
-        let next = self.deferred.pop_front()?;
-        self.order().get(next).copied()
+    /// The next table that was put off, and from which slice on; it counts as taken in.
+    pub(super) fn deferred(&mut self) -> Option<((HostOffset, u32), u32)> {
+        let (next, slice) = self.deferred.pop_front()?;
+        self.order().get(next).map(|table| (*table, slice))
     }
 
     /// Whether the L1 table and every L2 table were taken in.

@@ -80,6 +80,11 @@ impl Window {
         self.end
     }
 
+    /// Whether everything before the host offset `end` that will ever arrive has done so.
+    pub(super) fn reaches(&self, end: u64) -> bool {
+        self.ended || end <= self.end
+    }
+
     /// Whether the last byte of the image has arrived.
     pub(super) fn ended(&self) -> bool {
         self.ended

@@ -1,7 +1,7 @@
 //! Placing stretches whose bytes are here, several at a time.
 
 use super::hold::Hold;
-use super::unsupported;
+use super::shared;
 use super::window::Window;
 use crate::codec::cluster::Inflater;
 use crate::copy::gather::Gather;
@@ -9,6 +9,7 @@ use crate::copy::{CopyError, Pouring, bytes, in_memory};
 use crate::error::{Error, Kind};
 use crate::format::extent::{Extent, Place};
 use crate::format::qcow2::{Compression, Header};
+use crate::progress::Stop;
 
 /// Fewer jobs than this for each worker are not worth a thread.
 const WORTH_A_THREAD: usize = 4;
@@ -34,6 +35,7 @@ impl<'a> Workers<'a> {
         let cluster = in_memory(header.geometry.cluster_size());
         let worker = || Worker {
             gather: Gather::new(to.sink),
+            stop: to.stop,
             compression: header.compression,
             cluster,
             inflater: None,
@@ -68,6 +70,7 @@ impl<'a> Workers<'a> {
 
 struct Worker<'a> {
     gather: Gather<'a>,
+    stop: &'a Stop,
     compression: Compression,
     cluster: usize,
     inflater: Option<Inflater>,
@@ -75,9 +78,11 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn run(&mut self, jobs: &[Job], window: &Window, hold: &Hold<'_>) -> Result<Vec<u64>, Error> {
-        let consumed: Result<Vec<u64>, Error> =
-            jobs.iter().map(|job| self.place(job, window, hold)).collect();
-        let consumed = consumed?;
+        let mut consumed = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            self.stop.check()?;
+            consumed.push(self.place(job, window, hold)?);
+        }
         self.gather.flush()?;
         Ok(consumed)
     }
@@ -90,7 +95,7 @@ impl Worker<'_> {
                 match window.bytes(host.0, extent.len) {
                     Some(data) => self.gather.put(extent.guest, data)?,
                     None => {
-                        let data = hold.read(host.0, extent.len)?.ok_or_else(|| unsupported("data"))?;
+                        let data = hold.read(host.0, extent.len)?.ok_or_else(|| shared("data"))?;
                         self.gather.put(extent.guest, &data)?;
                     }
                 }
@@ -105,11 +110,7 @@ impl Worker<'_> {
                         let whole = bytes(input.len()) == bound_here;
                         let consumed = self.inflate(extent, &input);
                         // With bytes missing, it is not the image that is at fault.
-                        if whole {
-                            consumed
-                        } else {
-                            consumed.map_err(|_| unsupported("a compressed cluster"))
-                        }
+                        if whole { consumed } else { consumed.map_err(|_| shared("a compressed cluster")) }
                     }
                 }
             }

@@ -2,6 +2,10 @@
 
 use crate::format::addr::GuestOffset;
 
+/// Bytes of an L2 table that are looked at at once: a whole table of the usual clusters. A table of
+/// the largest clusters names four million stretches at worst.
+const SLICE: u64 = 64 << 10;
+
 /// The sizes of an image; all are powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -51,6 +55,24 @@ impl Geometry {
     pub fn table_span(self) -> u64 {
         let entries = self.cluster_bits.saturating_sub(self.entry_bits);
         1 << self.cluster_bits.saturating_add(entries)
+    }
+
+    /// Bytes of an L2 table that are looked at at once.
+    #[must_use]
+    pub fn slice_len(self) -> u64 {
+        self.cluster_size().min(SLICE)
+    }
+
+    /// Slices of one L2 table.
+    #[must_use]
+    pub fn slices(self) -> u64 {
+        self.cluster_size().div_ceil(self.slice_len())
+    }
+
+    /// Bytes of the guest's disk that one slice maps.
+    #[must_use]
+    pub fn slice_span(self) -> u64 {
+        self.slice_len() >> self.entry_bits << self.cluster_bits
     }
 
     /// Bytes of a subcluster; of a cluster where there are none.

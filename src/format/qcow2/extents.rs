@@ -6,20 +6,20 @@ use super::{Metadata, Qcow2Error};
 use crate::format::addr::{GuestOffset, HostOffset};
 use crate::format::extent::{Extent, Place, Sharing};
 
-/// What the L2 table in `bytes` says of the disk that L1 entry `index` maps: in the guest's order,
-/// without gaps, neighbours joined, nothing past the end of the disk.
+/// What the slice of an L2 table in `bytes` says of the disk: in the guest's order, without gaps,
+/// neighbours joined, nothing past the end of the disk. Slices are counted from the disk's start.
 ///
 /// # Errors
 /// [`Qcow2Error`] for damaged entries, and for data within metadata or outside the file of `len` bytes.
 pub fn extents(
     header: &Header,
     metadata: &Metadata,
-    index: u64,
+    slice: u64,
     bytes: &[u8],
     len: Option<u64>,
 ) -> Result<Vec<Extent>, Qcow2Error> {
     let size = header.geometry.cluster_size();
-    let mut guest = header.geometry.table_start(index);
+    let mut guest = GuestOffset(slice.saturating_mul(header.geometry.slice_span()));
     let mut joined: Vec<Extent> = Vec::new();
     for mapping in Table::new(header, bytes).mappings() {
         let room = header.virtual_size.saturating_sub(guest.0).min(size);
