@@ -9,5 +9,6 @@ mod damage;
 mod devices;
 mod differential;
 mod fixtures;
+mod memory;
 mod readme;
 mod rooms;
