@@ -67,22 +67,19 @@ fn a_damaged_plain_image_never_pours_wrong_bytes() {
 
 #[test]
 fn a_damaged_zlib_image_never_pours_wrong_bytes() {
-    try_every_damage("zlib", |dir| converted(dir, 512 << 10, "-c -o compat=0.10,cluster_size=4k"));
+    try_every_damage("zlib", |dir| converted(dir, 192 << 10, "-c -o compat=0.10,cluster_size=4k"));
 }
 
 #[test]
 fn a_damaged_zstd_image_never_pours_wrong_bytes() {
-    try_every_damage("zstd", |dir| converted(dir, 512 << 10, "-c -o cluster_size=4k,compression_type=zstd"));
+    try_every_damage("zstd", |dir| converted(dir, 192 << 10, "-c -o cluster_size=4k,compression_type=zstd"));
 }
 
 #[test]
 fn a_damaged_image_with_subclusters_never_pours_wrong_bytes() {
     try_every_damage("extended", |dir| {
-        let image = converted(dir, 512 << 10, "-c -o cluster_size=16k,extended_l2=on");
-        qemu::io(
-            &image,
-            ["write -P 7 100k 3k", "write -z 200k 2k", "discard 400k 16k", "write -P 9 500k 1k"],
-        );
+        let image = converted(dir, 256 << 10, "-c -o cluster_size=16k,extended_l2=on");
+        qemu::io(&image, ["write -P 7 100k 3k", "write -z 200k 2k", "discard 64k 16k", "write -P 9 250k 1k"]);
         image
     });
 }

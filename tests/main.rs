@@ -11,5 +11,6 @@ mod devices;
 mod differential;
 mod fixtures;
 mod forward;
+mod memory;
 mod readme;
 mod rooms;

@@ -16,7 +16,7 @@ use crate::common::{qemu, tally};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Of the results that need `qemu-img`'s word, one in so many gets it.
-const ASKED: usize = 29;
+const ASKED: usize = 97;
 
 /// Enough failures to see what is wrong.
 const ENOUGH: usize = 20;
@@ -158,7 +158,7 @@ impl<'a> Judge<'a> {
         let count = if follows { &mut self.follows } else { &mut self.unknown };
         *count += 1;
         // What follows from the map needs less of a second opinion.
-        let due = *count % if follows { ASKED * 97 } else { ASKED } == 1;
+        let due = *count % if follows { ASKED * 31 } else { ASKED } == 1;
         if due {
             self.ask(damage, damaged, disk);
         }
