@@ -46,9 +46,9 @@ fn l2_tables(criterion: &mut Criterion) -> Outcome<()> {
     let mut group = criterion.benchmark_group("qcow2/l2 table");
     group.throughput(Throughput::Elements(wide(ENTRIES)));
     for (name, table) in [("in order", full_table(in_order)), ("backwards", full_table(backwards))] {
-        extents(&header, &metadata, (0, &table), None)?;
+        extents(&header, &metadata, 0, &table, None)?;
         group.bench_function(name, |bencher| {
-            bencher.iter(|| extents(&header, &metadata, (0, black_box(&table)), None));
+            bencher.iter(|| extents(&header, &metadata, 0, black_box(&table), None));
         });
     }
     group.finish();

@@ -12,7 +12,7 @@ use diskpour::error::{Error, Kind};
 use diskpour::inspect::Inspection;
 use diskpour::progress::{Progress, Stop};
 use diskpour::report::{self, Pen, Reporter};
-use diskpour::{import, inspect, matrix};
+use diskpour::{import, inspect, matrix, sys};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -24,6 +24,7 @@ const LAST_STEPS: Duration = Duration::from_millis(150);
 
 fn main() {
     panic::set_hook(Box::new(report::panicked));
+    sys::signal::ignore_file_size_limit();
     let code = match config::parse(std::env::args_os()) {
         Ok(Parsed::Run(config)) => run(*config),
         Ok(Parsed::Say(text)) => code_of(told(report::say(text.as_bytes())), OutputStyle::Text),

@@ -93,7 +93,7 @@ impl Image for Qcow2 {
         let slice = part.checked_rem(geometry.slices()).unwrap_or(0);
         let mut bytes = vec![0; usize::try_from(geometry.slice_len()).unwrap_or(usize::MAX)];
         read(&*self.place, &mut bytes, table.plus(slice.saturating_mul(geometry.slice_len())))?;
-        Ok(extents(&self.header, &self.metadata, (part, &bytes), Some(self.place.len()))?)
+        Ok(extents(&self.header, &self.metadata, part, &bytes, Some(self.place.len()))?)
     }
 }
 

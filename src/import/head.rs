@@ -1,15 +1,15 @@
 //! From an opened source to an image whose format is known: the head is looked at, codecs come off.
 
-use std::io::{self, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
 
 use crate::codec::{self, Options};
 use crate::config::{CompressionChoice, FormatChoice};
 use crate::error::{Classify, Error, Kind};
 use crate::format::codec::Codec;
-use crate::format::digest::{Algorithm, Checksum, Hasher};
 use crate::format::magic::{HEAD, Layout, Sniffed, sniff};
 use crate::io::{Input, Sequential, relay};
+
+use super::tap::Tap;
 
 /// A source shorter than this is poured, with a warning: no disk is that small.
 const SHORT: usize = 512;
@@ -126,62 +126,5 @@ fn layout(sniffed: &Sniffed, choice: FormatChoice, warnings: &mut Vec<String>) -
             Ok(Layout::Raw)
         }
         (FormatChoice::Auto, Sniffed::Raw | Sniffed::Codec(_)) => Ok(Layout::Raw),
-    }
-}
-
-/// Hashes the bytes as they are received; shared with the stream that they pass through.
-pub(crate) struct Tap {
-    hasher: Arc<Mutex<Option<Hasher>>>,
-    expected: Option<Checksum>,
-}
-
-/// The received bytes hash to something else than the user expects.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the checksum differs: expected {expected}, received {received}")]
-pub(crate) struct Mismatch {
-    expected: Checksum,
-    received: Checksum,
-}
-
-impl Classify for Mismatch {
-    fn kind(&self) -> Kind {
-        Kind::Integrity
-    }
-}
-
-impl Tap {
-    /// Hashes by the algorithm of `expected`; SHA-256 where nothing is expected.
-    pub(crate) fn new(expected: Option<Checksum>) -> Self {
-        let algorithm = expected.as_ref().map_or(Algorithm::Sha256, |checksum| checksum.algorithm);
-        Self { hasher: Arc::new(Mutex::new(Some(Hasher::new(algorithm)))), expected }
-    }
-
-    fn on(&self, stream: Sequential) -> impl Read + Send + 'static {
-        Tapped { stream, hasher: Arc::clone(&self.hasher) }
-    }
-
-    /// The digest of everything received, once the stream was read to its end.
-    pub(crate) fn check(&self) -> Result<Option<Checksum>, Mismatch> {
-        let hasher = self.hasher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(received) = hasher.map(Hasher::finish) else { return Ok(None) };
-        match &self.expected {
-            Some(expected) if *expected != received => Err(Mismatch { expected: expected.clone(), received }),
-            _ => Ok(Some(received)),
-        }
-    }
-}
-
-struct Tapped {
-    stream: Sequential,
-    hasher: Arc<Mutex<Option<Hasher>>>,
-}
-
-impl Read for Tapped {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.read(buf)?;
-        if let Some(hasher) = &mut *self.hasher.lock().unwrap_or_else(PoisonError::into_inner) {
-            hasher.update(buf.get(..count).unwrap_or_default());
-        }
-        Ok(count)
     }
 }

@@ -3,6 +3,7 @@
 //! Refuses to know: flags and environment, how progress is shown, exit codes.
 
 pub(crate) mod head;
+pub(crate) mod tap;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,7 +25,8 @@ use crate::scratch::Scratch;
 use crate::sink::{self, Existing, Sink, SinkError, TargetSpec, Verifier};
 use crate::source::{self, Context};
 
-use head::{Choices, Head, Tap};
+use head::{Choices, Head};
+use tap::Tap;
 
 /// Pours the image that `config` names into the target that it names.
 ///

@@ -13,7 +13,8 @@ use crate::format::magic::Layout;
 use crate::format::qcow2::{Compression, HEADER_AREA, Header};
 use crate::format::size::human;
 use crate::image::{Image, Qcow2, Raw, Trailer};
-use crate::import::head::{self, Choices, Head, Tap};
+use crate::import::head::{self, Choices, Head};
+use crate::import::tap::Tap;
 use crate::import::{access, endpoint};
 use crate::io::Input;
 use crate::plan::{Digest, Facts, Plan, Route, Spill, plan};
@@ -82,14 +83,15 @@ pub fn run(config: &InspectConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) -
     let digest = if config.checksum.is_some() { Digest::Wanted } else { Digest::Unasked };
     let (layout, codec, policy) = (head.layout, head.codecs.first().copied(), config.policy);
     let decided = plan(Facts { endpoint, layout, codec, access, policy, digest })?;
-    look(config, head, decided, (source_bytes, stop))
+    look(config, head, decided, source_bytes, stop)
 }
 
 fn look(
     config: &InspectConfig,
     head: Head,
     decided: Plan,
-    (source_bytes, stop): (Option<u64>, &Stop),
+    source_bytes: Option<u64>,
+    stop: &Stop,
 ) -> Result<Inspection, Error> {
     let mut found = Inspection {
         format: head.layout.name(),

@@ -5,3 +5,4 @@ pub mod block;
 pub mod cache;
 pub mod deflate;
 pub(crate) mod lzma;
+pub mod signal;

@@ -36,6 +36,7 @@ fn the_result_has_every_field() {
     assert_eq!(result["digest"]["algorithm"], "sha256");
     assert_eq!(result["digest"]["value"], digest::bytes(&source));
     assert!(result["digest"].get("expected").is_some(), "{result}");
+    assert!(outcome.peak < 64 << 20, "{} bytes of memory", outcome.peak);
     let (written, zeroed) = (outcome.number("written_bytes"), outcome.number("zeroed_bytes"));
     assert!(written <= disks.bytes.len() as u64 && zeroed >= 512 << 10, "{result}");
 }

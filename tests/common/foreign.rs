@@ -2,7 +2,7 @@
 //!
 //! It hangs on 512-byte clusters and knows neither zstd nor extended L2; the caller keeps these away.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) fn disk(image: &Path, size: u64) -> Option<String> {
     receiver.recv_timeout(PATIENCE).ok().flatten()
 }
 
-fn read(image: &PathBuf, size: u64) -> Option<String> {
+fn read(image: &Path, size: u64) -> Option<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
     runtime.block_on(async {
         let params = Qcow2DevParams::new(9, None, None, true, false);

@@ -30,7 +30,8 @@ pub(crate) fn parse(image: &[u8]) -> Map {
     let cluster = 1 << bits;
     let extended = number(image, 4, 4) >= 3 && number(image, 72, 8) & 1 << 4 != 0;
     let (l1, entries) = (number(image, 40, 8), number(image, 36, 4));
-    let mut map = Map { tables: vec![l1..l1 + entries * 8], mappings: Vec::new(), cluster };
+    let l1_table = l1..l1 + entries * 8;
+    let mut map = Map { tables: Vec::from([l1_table]), mappings: Vec::new(), cluster };
     refcounts(image, &mut map);
     let width = if extended { 16 } else { 8 };
     for index in 0..entries {

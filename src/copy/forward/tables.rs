@@ -91,7 +91,7 @@ impl Tables {
         len: Option<u64>,
     ) -> Result<Vec<Extent>, Error> {
         match &self.metadata {
-            Some(metadata) => Ok(extents(header, metadata, (slice, bytes), len)?),
+            Some(metadata) => Ok(extents(header, metadata, slice, bytes, len)?),
             None => Ok(Vec::new()),
         }
     }

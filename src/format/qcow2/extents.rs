@@ -14,7 +14,8 @@ use crate::format::extent::{Extent, Place, Sharing};
 pub fn extents(
     header: &Header,
     metadata: &Metadata,
-    (slice, bytes): (u64, &[u8]),
+    slice: u64,
+    bytes: &[u8],
     len: Option<u64>,
 ) -> Result<Vec<Extent>, Qcow2Error> {
     let size = header.geometry.cluster_size();
