@@ -82,6 +82,24 @@ proptest! {
     }
 }
 
+#[test]
+fn an_l1_table_past_the_end_is_refused_before_anything_waits_for_it() {
+    let mut image = vec![1; 1 << 20];
+    image[..512].fill(0);
+    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"QFI\xfb\0\0\0\x02\0\0\0\0");
+    put(20, &16_u32.to_be_bytes());
+    put(24, &(1_u64 << 20).to_be_bytes());
+    put(36, &1_u32.to_be_bytes());
+    put(40, &(1_u64 << 20).to_be_bytes());
+    put(48, &(1_u64 << 16).to_be_bytes());
+    put(56, &1_u32.to_be_bytes());
+    let pass =
+        Pass { budget: 1, scratch: false, known_len: true, workers: 1, mappings: 1, reads: vec![100_000] };
+    let error = pass.pour(&image).1.unwrap_err();
+    assert_eq!(error.kind(), Kind::Image, "{error}");
+}
+
 fn right(ledger: &Ledger, built: &Built, route: &dyn Debug) -> Result<(), TestCaseError> {
     let balanced = ledger.balanced(built.size);
     prop_assert!(balanced.is_ok(), "{route:?}: {balanced:?}");
