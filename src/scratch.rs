@@ -3,7 +3,7 @@
 //! Refuses to know: why bytes wait. Spill puts parts of an image here, stage the whole of it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Classify, Error, Kind};
-use crate::io::{Aligned, Piece, ReadAt, Reading, Sequential, pieces};
+use crate::io::{Aligned, Piece, ReadAt, Reading, Sequential, fill, pieces};
 use crate::progress::{Progress, Stop};
 
 /// Bytes that staging moves at a time.
@@ -149,20 +149,6 @@ impl ReadAt for Scratch {
         let file = self.file.try_clone()?;
         Ok(Sequential::new(file, Some(self.len())))
     }
-}
-
-/// Fills `buf` as far as `stream` goes; returns the bytes filled.
-fn fill(stream: &mut Sequential, buf: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match stream.read(rest) {
-            Ok(0) => break,
-            Ok(count) => filled = filled.saturating_add(count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// A file without a name; where the file system has none (NFS), one whose name is taken away at once.

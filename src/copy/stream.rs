@@ -1,6 +1,5 @@
 //! Stream: the guest's bytes in order, decoded in one thread and written in another.
 
-use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::gather::pour;
@@ -9,7 +8,7 @@ use crate::error::{Error, Kind};
 use crate::format::addr::GuestOffset;
 use crate::format::magic;
 use crate::image::{SECTOR, Trailer, padded};
-use crate::io::{Aligned, Sequential};
+use crate::io::{Aligned, Sequential, fill};
 
 /// Bytes of one buffer; large enough that a write costs more than its call.
 const STEP: usize = 1 << 20;
@@ -59,20 +58,6 @@ fn read(mut source: Sequential, full: &SyncSender<Filled>, empty: &Receiver<Alig
         }
     }
     Ok(())
-}
-
-/// Reads until `buf` is full or the source ends; returns the bytes read.
-pub(super) fn fill(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0_usize;
-    while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match source.read(rest) {
-            Ok(0) => break,
-            Ok(count) => filled = filled.saturating_add(count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 fn write(

@@ -1,9 +1,8 @@
 //! The bytes of the image that are at hand: what has arrived and was not let go.
 
-use crate::copy::stream::fill;
 use crate::copy::{bytes, in_memory, read_failed};
 use crate::error::Error;
-use crate::io::{ALIGNMENT, Aligned, Sequential};
+use crate::io::{ALIGNMENT, Aligned, Sequential, fill};
 
 /// The least that one step takes in, where clusters are smaller.
 const STEP: u64 = 1 << 20;
