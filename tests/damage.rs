@@ -78,8 +78,8 @@ fn a_damaged_zstd_image_never_pours_wrong_bytes() {
 #[test]
 fn a_damaged_image_with_subclusters_never_pours_wrong_bytes() {
     try_every_damage("extended", |dir| {
-        let image = converted(dir, 256 << 10, "-c -o cluster_size=16k,extended_l2=on");
-        qemu::io(&image, ["write -P 7 100k 3k", "write -z 200k 2k", "discard 64k 16k", "write -P 9 250k 1k"]);
+        let image = converted(dir, 128 << 10, "-c -o cluster_size=16k,extended_l2=on");
+        qemu::io(&image, ["write -P 7 50k 3k", "write -z 70k 2k", "discard 32k 16k", "write -P 9 120k 1k"]);
         image
     });
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use diskpour::error::Error;
 
 use super::memory::{SHAPES, Shape, may_fail, pour};
-use crate::common::map::{Map, parse, slice};
+use crate::common::map::{Map, parse};
 use crate::common::{qemu, tally};
 
 /// Thousands of times what a pour takes.
@@ -98,7 +98,9 @@ impl<'a> Judge<'a> {
         let damaged: Arc<[u8]> = damage.apply(&self.image).into();
         let mut poured: Option<Vec<u8>> = None;
         let mut refusals = 0;
-        for shape in SHAPES {
+        // A known length bounds what tables name; it says nothing about data.
+        let known = !matches!(damage, Damage::Flip { at, .. } if self.plain_data(at).is_some());
+        for shape in SHAPES.into_iter().filter(|shape| known || *shape != Shape::Forward) {
             let Some(disk) = self.guarded(&damaged, shape, damage) else {
                 refusals += 1;
                 continue;
@@ -167,19 +169,25 @@ impl<'a> Judge<'a> {
     /// Whether the damage changed one byte of plain data and nothing else.
     fn follows_from(&self, damage: Damage, disk: &[u8]) -> bool {
         let Damage::Flip { at, bits } = damage else { return false };
-        let at = at as u64;
-        let plain = self.map.mappings.iter().filter(|mapping| !mapping.compressed);
-        let mut found = plain.filter(|mapping| mapping.host.contains(&at));
-        let (Some(mapping), None) = (found.next(), found.next()) else { return false };
-        let guest = usize::try_from(mapping.guest + (at - mapping.host.start)).unwrap();
-        if self.map.tables.iter().any(|table| table.contains(&at)) || disk.len() != self.disk.len() {
-            return false;
-        }
+        let Some(guest) = self.plain_data(at) else { return false };
         let mut due = self.disk.clone();
         if let Some(byte) = due.get_mut(guest) {
             *byte ^= bits;
         }
-        due == disk && slice(&self.image, at..at + 1).len() == 1
+        due == disk
+    }
+
+    /// The guest offset of a byte of the image that is data of one cluster that is not compressed.
+    fn plain_data(&self, at: usize) -> Option<usize> {
+        let host = at as u64;
+        if self.map.tables.iter().any(|table| table.contains(&host)) {
+            return None;
+        }
+        let mut found = self.map.mappings.iter().filter(|mapping| mapping.host.contains(&host));
+        let (Some(mapping), None) = (found.next().filter(|mapping| !mapping.compressed), found.next()) else {
+            return None;
+        };
+        usize::try_from(mapping.guest + (host - mapping.host.start)).ok()
     }
 
     fn ask(&mut self, damage: Damage, damaged: &[u8], disk: &[u8]) {
