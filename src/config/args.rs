@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use super::choices::{CompressionChoice, FormatChoice, LogLevel, OutputStyle, ProgressChoice};
 use super::environment;
+use super::network::NetworkArgs;
 use super::pages::Page;
 use crate::format::digest::Checksum;
 use crate::format::preallocation::Preallocation;
@@ -88,6 +89,9 @@ pub(super) struct ImportArgs {
 
     #[command(flatten)]
     pub(super) image: ImageArgs,
+
+    #[command(flatten)]
+    pub(super) network: Box<NetworkArgs>,
 
     #[command(flatten)]
     pub(super) wait: WaitArgs,
@@ -221,6 +225,9 @@ pub(super) struct InspectArgs {
 
     #[command(flatten)]
     pub(super) image: ImageArgs,
+
+    #[command(flatten)]
+    pub(super) network: Box<NetworkArgs>,
 
     #[command(flatten)]
     pub(super) wait: WaitArgs,

@@ -5,7 +5,7 @@ use std::thread;
 
 use super::args::{Args, CommandArgs, ImportArgs, InspectArgs};
 use super::choices::{Overwrite, Verify};
-use super::{Command, Config, ImportConfig, InspectConfig, environment};
+use super::{Command, Config, ImportConfig, InspectConfig, environment, network};
 use crate::format::size;
 
 /// The unit of disk sizes in bytes.
@@ -65,6 +65,7 @@ fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
         policy: args.wait.scratch_policy,
         memory_budget: args.wait.memory_budget,
         connections: usize::from(args.speed.connections),
+        network: network::options(*args.network),
         workers: args.workers.map_or_else(processors, usize::from),
         size: target.size,
         max_size: target.max_size,
@@ -89,6 +90,7 @@ fn inspect(args: InspectArgs) -> Result<InspectConfig, Misuse> {
         policy: args.wait.scratch_policy,
         memory_budget: args.wait.memory_budget,
         connections: usize::from(args.speed.connections),
+        network: network::options(*args.network),
         idle_timeout: args.speed.idle_timeout,
         output: args.output.output,
     })

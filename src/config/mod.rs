@@ -6,12 +6,14 @@ mod args;
 mod choices;
 mod environment;
 mod meaning;
+mod network;
 mod pages;
 mod usage;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::FromArgMatches;
@@ -20,6 +22,7 @@ use crate::format::digest::Checksum;
 use crate::format::preallocation::Preallocation;
 use crate::format::redact;
 use crate::matrix::Policy;
+use crate::source::NetworkOptions;
 
 pub use choices::{
     Colour, CompressionChoice, FormatChoice, LogLevel, OutputStyle, Overwrite, ProgressStyle, Verify,
@@ -97,6 +100,8 @@ pub struct ImportConfig {
     pub memory_budget: u64,
     /// Ranges under way at the same time.
     pub connections: usize,
+    /// What is said of the network.
+    pub network: Arc<NetworkOptions>,
     /// Threads that decode.
     pub workers: usize,
     /// The size in bytes that the disk grows to.
@@ -134,6 +139,8 @@ pub struct InspectConfig {
     pub memory_budget: u64,
     /// Ranges under way at the same time.
     pub connections: usize,
+    /// What is said of the network.
+    pub network: Arc<NetworkOptions>,
     /// How long the source may be silent.
     pub idle_timeout: Duration,
     /// How the result is printed.

@@ -23,7 +23,7 @@ use crate::progress::{Phase, Progress, Stop};
 use crate::report::{DigestReport, Outcome};
 use crate::scratch::Scratch;
 use crate::sink::{self, Existing, Sink, SinkError, TargetSpec, Verifier};
-use crate::source::{self, Context};
+use crate::source::{self, Context, NetworkOptions, Source};
 
 use head::{Choices, Head};
 use tap::Tap;
@@ -33,15 +33,35 @@ use tap::Tap;
 /// # Errors
 /// Every [`Kind`] but usage; the target is then in the state that its sink documents.
 pub fn run(config: &ImportConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) -> Result<Outcome, Error> {
+    let source = source::from_argument(&config.source, context(config, progress, stop))?;
+    pour(config, Origin { source, endpoint: endpoint(&config.source, &config.network) }, progress, stop)
+}
+
+/// A source and the row of the matrix that it belongs to.
+pub(crate) struct Origin {
+    /// Where the image comes from.
+    pub(crate) source: Box<dyn Source>,
+    /// The row of the matrix.
+    pub(crate) endpoint: Endpoint,
+}
+
+/// Pours the image of `origin` into the target that `config` names.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn pour(
+    config: &ImportConfig,
+    origin: Origin,
+    progress: &Arc<Progress>,
+    stop: &Arc<Stop>,
+) -> Result<Outcome, Error> {
     let started = Instant::now();
     let sink = open_sink(config, progress)?;
-    let source = source::from_argument(&config.source, context(config, progress, stop))?;
-    let endpoint = endpoint(&config.source);
-    let input = source.open()?;
+    let input = origin.source.open()?;
     let access = access(&input);
     let tap = Tap::new(config.checksum.clone());
     let head = head::open(input, choices(config), &tap)?;
-    let decided = plan(facts(config, endpoint, access, &head))?;
+    let decided = plan(facts(config, origin.endpoint, access, &head))?;
     let pour = Import { config, progress, stop, sink: &*sink, tap: &tap };
     let report = Report::new(&head, decided);
     let size = pour.route(head, decided)?;
@@ -97,6 +117,7 @@ fn context(config: &ImportConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) ->
         stop: Arc::clone(stop),
         idle_timeout: config.idle_timeout,
         connections: config.connections,
+        network: Arc::clone(&config.network),
     }
 }
 
@@ -105,12 +126,18 @@ fn choices(config: &ImportConfig) -> Choices {
 }
 
 /// The row of the matrix for a SOURCE argument.
-pub(crate) fn endpoint(source: &str) -> Endpoint {
+pub(crate) fn endpoint(source: &str, network: &NetworkOptions) -> Endpoint {
     let scheme = |name: &str| source.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     let authority = source.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
-    match authority {
-        _ if source == "-" => Endpoint::Upload,
-        Some(authority) if scheme("http") && authority.contains('@') => Endpoint::BasicAuth,
+    let signed = network.username.is_some() || authority.is_some_and(|authority| authority.contains('@'));
+    let web = scheme("http://") || scheme("https://");
+    let registry = ["docker://", "oci:", "oci-archive:", "docker-archive:"];
+    match source {
+        "-" => Endpoint::Upload,
+        _ if registry.into_iter().any(scheme) => Endpoint::Registry,
+        // A custom CA decides, also together with a password.
+        _ if scheme("https://") && !network.ca_certs.is_empty() => Endpoint::HttpsCustomCa,
+        _ if web && signed => Endpoint::BasicAuth,
         _ if scheme("https://") => Endpoint::Https,
         _ => Endpoint::Http,
     }
@@ -295,7 +322,7 @@ mod tests {
             ("http", Endpoint::Http),
         ];
         for (source, expected) in rows {
-            assert_eq!(endpoint(source), expected, "{source}");
+            assert_eq!(endpoint(source, &NetworkOptions::default()), expected, "{source}");
         }
     }
 }

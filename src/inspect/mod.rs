@@ -73,9 +73,10 @@ pub fn run(config: &InspectConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) -
         stop: Arc::clone(stop),
         idle_timeout: config.idle_timeout,
         connections: config.connections,
+        network: Arc::clone(&config.network),
     };
     let source = source::from_argument(&config.source, context)?;
-    let endpoint = endpoint(&config.source);
+    let endpoint = endpoint(&config.source, &config.network);
     let input = source.open()?;
     let (access, source_bytes) = (access(&input), input.known_len());
     let choices = Choices { format: config.format, compression: config.compression, workers: 1 };

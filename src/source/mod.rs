@@ -5,6 +5,8 @@
 
 mod file;
 mod http;
+mod options;
+mod secret;
 mod stdin;
 
 use std::sync::Arc;
@@ -13,6 +15,9 @@ use std::time::Duration;
 use crate::error::{Classify, Error, Kind};
 use crate::io::Input;
 use crate::progress::{Progress, Stop};
+
+pub use options::{Forwarding, NetworkOptions, ProxyOptions, RegistryOptions, Verification};
+pub use secret::Secret;
 
 /// What a source reports to, and what it obeys.
 #[derive(Clone)]
@@ -25,6 +30,8 @@ pub struct Context {
     pub idle_timeout: Duration,
     /// Ranges that may be under way at the same time.
     pub connections: usize,
+    /// What the user says of the network.
+    pub network: Arc<NetworkOptions>,
 }
 
 /// A place that holds an image.
@@ -100,6 +107,7 @@ mod tests {
             stop: Arc::default(),
             idle_timeout: Duration::from_secs(5),
             connections: 2,
+            network: Arc::default(),
         }
     }
 
