@@ -11,6 +11,7 @@ mod devices;
 mod differential;
 mod fixtures;
 mod forward;
+mod matrix;
 mod memory;
 mod readme;
 mod rooms;
