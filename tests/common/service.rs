@@ -105,7 +105,7 @@ fn a_service_that_ends_before_it_is_ready_tells_what_it_said() {
     let error = Service::start(&mut command, |_| None::<()>).map(|_| ()).unwrap_err();
     assert!(error.contains("first\nsecond"), "{error}");
     let mut command = Command::new("bash");
-    command.args(["-c", "echo port 7 >&2; trap 'echo over >&2; exit' TERM; while :; do read -t 0.01; done"]);
+    command.args(["-c", "trap 'echo over >&2; exit' TERM; echo port 7 >&2; while :; do :; done"]);
     let (service, port) =
         Service::start(&mut command, |line| line.strip_prefix("port ")?.parse().ok()).unwrap();
     let port: u16 = port;
