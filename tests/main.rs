@@ -13,5 +13,6 @@ mod fixtures;
 mod forward;
 mod matrix;
 mod memory;
+mod proxy;
 mod readme;
 mod rooms;

@@ -9,6 +9,7 @@ pub(crate) mod ledger;
 pub(crate) mod map;
 pub(crate) mod nginx;
 pub(crate) mod oci;
+pub(crate) mod proxy;
 pub(crate) mod qemu;
 pub(crate) mod recipe;
 pub(crate) mod registry;
