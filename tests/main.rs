@@ -14,4 +14,6 @@ mod forward;
 mod matrix;
 mod memory;
 mod readme;
+mod redirects;
 mod rooms;
+mod tls;
