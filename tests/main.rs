@@ -15,4 +15,6 @@ mod matrix;
 mod memory;
 mod proxy;
 mod readme;
+mod redirects;
 mod rooms;
+mod tls;
