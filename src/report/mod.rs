@@ -13,6 +13,7 @@ mod pen;
 mod reporter;
 
 pub use answer::{failure, panicked, refusal, result, say, warnings};
+pub use escape::escaped;
 pub use log::start_log;
 pub use outcome::{DigestReport, Outcome};
 pub use pen::Pen;
