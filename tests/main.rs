@@ -11,6 +11,8 @@ mod devices;
 mod differential;
 mod fixtures;
 mod forward;
+mod matrix;
 mod memory;
+mod proxy;
 mod readme;
 mod rooms;

@@ -7,6 +7,7 @@ mod file;
 mod http;
 mod options;
 mod secret;
+mod setting;
 mod stdin;
 
 use std::sync::Arc;
