@@ -46,4 +46,5 @@ pub mod copy;
 pub mod config;
 pub mod report;
 pub mod import;
+pub mod serve;
 pub mod inspect;

@@ -12,19 +12,20 @@ use super::choices::{CompressionChoice, FormatChoice, LogLevel, OutputStyle, Pro
 use super::environment;
 use super::network::NetworkArgs;
 use super::pages::Page;
+use super::serve::ServeArgs;
 use crate::format::digest::Checksum;
 use crate::format::preallocation::Preallocation;
 use crate::format::{size, time};
 use crate::matrix::Policy;
 
 const IMAGE: &str = "What the image is";
-const WAIT: &str = "Where bytes wait";
-const SPEED: &str = "Speed";
+pub(super) const WAIT: &str = "Where bytes wait";
+pub(super) const SPEED: &str = "Speed";
 const TARGET: &str = "Target";
-const OUTPUT: &str = "Output";
+pub(super) const OUTPUT: &str = "Output";
 
 /// Stands at the end of the help of every command that has options of its own.
-const ENVIRONMENT: &str = "\
+pub(super) const ENVIRONMENT: &str = "\
 Every option can be set in the environment too: DISKPOUR_ and its name, as in
 DISKPOUR_MEMORY_BUDGET=64Mi or DISKPOUR_FORCE=yes. The command line wins.";
 
@@ -68,6 +69,7 @@ pub(super) struct Args {
 pub(super) enum CommandArgs {
     Import(Box<ImportArgs>),
     Inspect(InspectArgs),
+    UploadServer(Box<ServeArgs>),
     Matrix(MatrixArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),

@@ -5,6 +5,7 @@ use std::thread;
 
 use super::args::{Args, CommandArgs, ImportArgs, InspectArgs};
 use super::choices::{Overwrite, Verify};
+use super::serve::{self, ServeMisuse};
 use super::{Command, Config, ImportConfig, InspectConfig, environment, network};
 use crate::format::size;
 
@@ -34,6 +35,8 @@ pub(super) enum Misuse {
     SizeAboveMax { size: u64, max: u64 },
     #[error("--idle-timeout 0 would end every import at once; give a long time instead, such as 7d")]
     NoPatience,
+    #[error(transparent)]
+    Serve(#[from] ServeMisuse),
 }
 
 /// What `args` mean.
@@ -41,6 +44,7 @@ pub(super) fn config(args: Args) -> Result<Config, Misuse> {
     let command = match args.command {
         CommandArgs::Import(args) => Command::Import(import(*args)?),
         CommandArgs::Inspect(args) => Command::Inspect(inspect(args)?),
+        CommandArgs::UploadServer(args) => Command::UploadServer(Box::new(serve::meaning(*args)?)),
         CommandArgs::Matrix(args) => Command::Matrix(args.output.output),
         CommandArgs::Completions(args) => Command::Completions(args.shell),
         CommandArgs::Man(args) => Command::Man(args.page),
@@ -97,7 +101,7 @@ fn inspect(args: InspectArgs) -> Result<InspectConfig, Misuse> {
 }
 
 /// As many as the machine, or the container, gives us.
-fn processors() -> usize {
+pub(super) fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -115,7 +119,7 @@ fn check_places(source: &str, target: &Path) -> Result<(), Misuse> {
     Ok(())
 }
 
-fn check_sizes(size: Option<u64>, max: Option<u64>) -> Result<(), Misuse> {
+pub(super) fn check_sizes(size: Option<u64>, max: Option<u64>) -> Result<(), Misuse> {
     if max == Some(0) {
         return Err(Misuse::NoDisk { option: "max-size" });
     }

@@ -8,6 +8,7 @@ mod environment;
 mod meaning;
 mod network;
 mod pages;
+mod serve;
 mod usage;
 
 use std::ffi::OsString;
@@ -29,6 +30,7 @@ pub use choices::{
 };
 pub use clap_complete::Shell;
 pub use pages::{Page, completions, man};
+pub use serve::{Clients, Security, ServeConfig, TlsConfig, TlsVersion};
 pub use usage::UsageError;
 
 /// What the command line asks for.
@@ -58,6 +60,8 @@ pub enum Command {
     Import(ImportConfig),
     /// Say what an image is and what an import would do.
     Inspect(InspectConfig),
+    /// Receive an image over HTTPS.
+    UploadServer(Box<ServeConfig>),
     /// Print the supported-operations matrix.
     Matrix(OutputStyle),
     /// Print a completion script.
@@ -73,6 +77,7 @@ impl Command {
         match self {
             Self::Import(config) => config.output,
             Self::Inspect(config) => config.output,
+            Self::UploadServer(config) => config.import.output,
             Self::Matrix(output) => *output,
             Self::Completions(_) | Self::Man(_) => OutputStyle::Text,
         }

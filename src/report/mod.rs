@@ -15,6 +15,7 @@ mod reporter;
 pub mod termination;
 
 pub use answer::{failure, panicked, refusal, result, say, warnings};
+pub use escape::escaped;
 pub use labels::labels;
 pub use log::start_log;
 pub use outcome::{DigestReport, Outcome};

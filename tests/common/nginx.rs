@@ -124,6 +124,11 @@ impl Nginx {
         format!("{scheme}://{user}@{address}/{name}")
     }
 
+    /// The port of a site.
+    pub(crate) fn port(&self, site: usize) -> u16 {
+        self.origins[site].address.port()
+    }
+
     /// Ends the server; every request in the order in which the answers ended.
     pub(crate) fn requests(self) -> Vec<Seen> {
         let Self { service, home, origins } = self;
