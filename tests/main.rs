@@ -16,3 +16,4 @@ mod memory;
 mod proxy;
 mod readme;
 mod rooms;
+mod upload;
