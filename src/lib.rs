@@ -35,6 +35,7 @@ pub mod codec;
 pub mod scratch;
 pub mod sink;
 pub mod image;
+pub mod archive;
 pub mod source;
 
 // What decides, and the loops.

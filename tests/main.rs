@@ -15,5 +15,7 @@ mod matrix;
 mod memory;
 mod proxy;
 mod readme;
+mod redirects;
 mod rooms;
+mod tls;
 mod upload;

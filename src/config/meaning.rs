@@ -4,9 +4,10 @@ use std::path::Path;
 use std::thread;
 
 use super::args::{Args, CommandArgs, ImportArgs, InspectArgs};
-use super::choices::{Overwrite, Verify};
+use super::choices::{ContentType, FormatChoice, Overwrite, Verify};
 use super::serve::{self, ServeMisuse};
 use super::{Command, Config, ImportConfig, InspectConfig, environment, network};
+use crate::format::preallocation::Preallocation;
 use crate::format::size;
 
 /// The unit of disk sizes in bytes.
@@ -33,6 +34,8 @@ pub(super) enum Misuse {
     NotSectors { size: u64 },
     #[error("--size {size} ({}) is larger than --max-size {max} ({})", size::human(*size), size::human(*max))]
     SizeAboveMax { size: u64, max: u64 },
+    #[error("--{option} concerns disk images and means nothing for --content-type archive")]
+    NotForArchives { option: &'static str },
     #[error("--idle-timeout 0 would end every import at once; give a long time instead, such as 7d")]
     NoPatience,
     #[error(transparent)]
@@ -54,6 +57,9 @@ pub(super) fn config(args: Args) -> Result<Config, Misuse> {
 
 fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
     check_places(&args.source, &args.target)?;
+    if args.content_type == ContentType::Archive {
+        check_archive(&args)?;
+    }
     let target = args.target_options;
     check_sizes(target.size, target.max_size)?;
     if args.speed.idle_timeout.is_zero() {
@@ -62,6 +68,7 @@ fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
     Ok(ImportConfig {
         source: args.source,
         target: args.target,
+        content_type: args.content_type,
         format: args.image.format,
         compression: args.image.compression,
         checksum: args.image.checksum,
@@ -117,6 +124,21 @@ fn check_places(source: &str, target: &Path) -> Result<(), Misuse> {
         return Err(Misuse::SourceIsTarget);
     }
     Ok(())
+}
+
+/// That nothing is asked of an archive which only a disk has.
+fn check_archive(args: &ImportArgs) -> Result<(), Misuse> {
+    let target = &args.target_options;
+    let asked = [
+        ("format", args.image.format != FormatChoice::Auto),
+        ("size", target.size.is_some()),
+        ("preallocation", target.preallocation != Preallocation::Off),
+        ("verify", target.verify),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((option, _)) => Err(Misuse::NotForArchives { option }),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn check_sizes(size: Option<u64>, max: Option<u64>) -> Result<(), Misuse> {

@@ -26,7 +26,8 @@ use crate::matrix::Policy;
 use crate::source::NetworkOptions;
 
 pub use choices::{
-    Colour, CompressionChoice, FormatChoice, LogLevel, OutputStyle, Overwrite, ProgressStyle, Verify,
+    Colour, CompressionChoice, ContentType, FormatChoice, LogLevel, OutputStyle, Overwrite, ProgressStyle,
+    Verify,
 };
 pub use clap_complete::Shell;
 pub use pages::{Page, completions, man};
@@ -89,8 +90,10 @@ impl Command {
 pub struct ImportConfig {
     /// Where the image is: a URL, a path or `-`. May hold a password.
     pub source: String,
-    /// The file or block device that takes the disk.
+    /// The file or block device that takes the disk, or the directory that takes an archive.
     pub target: PathBuf,
+    /// What the source holds.
+    pub content_type: ContentType,
     /// The image's format.
     pub format: FormatChoice,
     /// The image's outermost compression.
@@ -111,11 +114,11 @@ pub struct ImportConfig {
     pub workers: usize,
     /// The size in bytes that the disk grows to.
     pub size: Option<u64>,
-    /// The largest disk in bytes that is taken.
+    /// The largest disk in bytes that is taken, or the most bytes of an archive's files together.
     pub max_size: Option<u64>,
     /// What is done to the target's space first.
     pub preallocation: Preallocation,
-    /// What happens to a file that is not empty.
+    /// What happens to a file or a directory that is not empty.
     pub overwrite: Overwrite,
     /// Whether the target is read back.
     pub verify: Verify,

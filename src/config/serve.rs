@@ -8,7 +8,7 @@ use clap::builder::{BoolishValueParser, NonEmptyStringValueParser, PossibleValue
 use clap::{Parser, ValueEnum, value_parser};
 
 use super::args::{ENVIRONMENT, ImageArgs, OUTPUT, OutputArgs, SPEED, TargetArgs, WAIT, WaitArgs};
-use super::choices::{Overwrite, ProgressChoice, Verify};
+use super::choices::{ContentType, Overwrite, ProgressChoice, Verify};
 use super::meaning::{Misuse, check_sizes, processors};
 use super::{ImportConfig, environment};
 use crate::format::time;
@@ -242,6 +242,7 @@ pub(super) fn meaning(args: ServeArgs) -> Result<ServeConfig, Misuse> {
     let import = ImportConfig {
         source: "the upload".to_owned(),
         target: args.target,
+        content_type: ContentType::Kubevirt,
         format: args.image.format,
         compression: args.image.compression,
         checksum: args.image.checksum,

@@ -146,6 +146,7 @@ mod tests {
             codecs: Vec::new(),
             route: "stream".to_owned(),
             virtual_size: 512,
+            entries: None,
             fetched_bytes: 512,
             requests: 0,
             retries: 0,

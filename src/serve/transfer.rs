@@ -18,6 +18,7 @@ use super::form::{self, FilePart, FormError};
 use super::race::{Either, race};
 use super::route::{Answer, Framing, Payload, Upload};
 use super::state::Claim;
+use crate::config::{ContentType, ImportConfig};
 use crate::error::{Error, Kind};
 use crate::import::{self, Origin};
 use crate::matrix::Endpoint;
@@ -78,8 +79,10 @@ async fn store(
         // Both answers come when the target is durable. The asynchronous one might come earlier, when
         // the image is here and valid; as it is poured while it arrives, that is the same moment
         // but for the last flush, and a failure of that flush can still be told to the client.
-        (Payload::Image, Answer::Finished | Answer::Received) => pour(service, claim, inflow).await,
-        (Payload::Archive, _) => refused("archives come later"),
+        (Payload::Image, Answer::Finished | Answer::Received) => {
+            pour(service, claim, ContentType::Kubevirt, inflow).await
+        }
+        (Payload::Archive, _) => pour(service, claim, ContentType::Archive, inflow).await,
         (Payload::BlockClone | Payload::FilesystemClone, Answer::Received) => {
             refused("async clone not supported")
         }
@@ -87,11 +90,17 @@ async fn store(
     }
 }
 
-/// Pours an image while it arrives.
-async fn pour(service: &Arc<Service>, claim: &Claim, inflow: Inflow) -> Result<Outcome, Error> {
+/// Pours an image, or unpacks an archive, while it arrives.
+async fn pour(
+    service: &Arc<Service>,
+    claim: &Claim,
+    content: ContentType,
+    inflow: Inflow,
+) -> Result<Outcome, Error> {
     service.progress.restart();
     let (inlet, arrival) = bridge(inflow.promised(), &service.progress, claim.stop());
-    let mut import = start(Arc::clone(service), arrival, Arc::clone(claim.stop()));
+    let config = ImportConfig { content_type: content, ..service.config.import.clone() };
+    let mut import = start(Arc::clone(service), config, arrival, Arc::clone(claim.stop()));
     let received = async {
         if pump(inflow, inlet).await == Pumped::All {
             claim.received();
@@ -105,12 +114,16 @@ async fn pour(service: &Arc<Service>, claim: &Claim, inflow: Inflow) -> Result<O
 }
 
 /// The import in a thread where it may block, with its progress shown.
-fn start(service: Arc<Service>, arrival: Arrival, stop: Arc<Stop>) -> JoinHandle<Result<Outcome, Error>> {
+fn start(
+    service: Arc<Service>,
+    config: ImportConfig,
+    arrival: Arrival,
+    stop: Arc<Stop>,
+) -> JoinHandle<Result<Outcome, Error>> {
     spawn_blocking(move || {
-        let config = &service.config.import;
         let reporter = Reporter::start(&service.progress, config.progress, &service.pen);
         let origin = Origin { source: Box::new(arrival), endpoint: Endpoint::Upload };
-        let outcome = import::pour(config, origin, &service.progress, &stop);
+        let outcome = import::pour(&config, origin, &service.progress, &stop);
         reporter.finish();
         outcome
     })

@@ -55,10 +55,7 @@ impl Authority {
 
     /// As [`Authority::loopback`], but its time is over.
     pub(crate) fn expired(&self) -> Identity {
-        let mut params = params("server", &["localhost", "127.0.0.1", "127.0.0.2"]);
-        params.not_before = date_time_ymd(2001, 1, 1);
-        params.not_after = date_time_ymd(2002, 1, 1);
-        self.sign(&params)
+        self.sign(&past(params("server", &["localhost", "127.0.0.1", "127.0.0.2"])))
     }
 
     /// For a client whose common name is `name`.
@@ -85,7 +82,7 @@ impl Authority {
 }
 
 /// Whether a certificate says of itself that it is an authority.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     Server,
     Authority,
@@ -93,7 +90,16 @@ pub(crate) enum Claim {
 
 /// A server's certificate that nobody else signed.
 pub(crate) fn self_signed(names: &[&str], claim: Claim) -> Identity {
-    let mut params = params("alone", names);
+    alone(&params("alone", names), claim)
+}
+
+/// As [`self_signed`], but its time is over.
+pub(crate) fn self_signed_once(names: &[&str], claim: Claim) -> Identity {
+    alone(&past(params("alone", names)), claim)
+}
+
+fn alone(params: &CertificateParams, claim: Claim) -> Identity {
+    let mut params = params.clone();
     if claim == Claim::Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     }
@@ -113,6 +119,12 @@ fn params(name: &str, names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn past(mut params: CertificateParams) -> CertificateParams {
+    params.not_before = date_time_ymd(2001, 1, 1);
+    params.not_after = date_time_ymd(2002, 1, 1);
     params
 }
 

@@ -46,7 +46,6 @@ pub(crate) struct Seen {
     /// The number of the site.
     #[serde(skip)]
     pub(crate) site: usize,
-    pub(crate) uri: String,
     pub(crate) status: u16,
     pub(crate) authorization: String,
     /// The header X-Secret.
@@ -198,8 +197,8 @@ http {
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
-    log_format seen escape=json '{"at":"$server_addr:$server_port","uri":"$request_uri",'
-        '"status":$status,"authorization":"$http_authorization","secret":"$http_x_secret",'
+    log_format seen escape=json '{"at":"$server_addr:$server_port","status":$status,'
+        '"authorization":"$http_authorization","secret":"$http_x_secret",'
         '"range":"$http_range","protocol":"$ssl_protocol"}';
     access_log access.log seen;
     default_type application/octet-stream;
