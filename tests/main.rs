@@ -18,3 +18,4 @@ mod readme;
 mod redirects;
 mod rooms;
 mod tls;
+mod upload;
