@@ -6,6 +6,7 @@
 mod file;
 mod http;
 mod options;
+mod registry;
 mod secret;
 mod stdin;
 
