@@ -13,7 +13,7 @@ use tar::{EntryType, Header};
 
 use self::extension::Extensions;
 use crate::error::{Classify, Error, Kind};
-use crate::io::fill;
+use crate::io::{Sequential, fill};
 
 /// Headers and data come in blocks of this many bytes.
 const BLOCK: usize = 512;
@@ -68,6 +68,22 @@ impl Classify for TapeError {
     }
 }
 
+/// A reader that may know a way over bytes which nobody wants.
+pub(super) trait Pass: Read {
+    /// Goes over the next `count` bytes; returns how many there were.
+    ///
+    /// # Errors
+    /// Whatever the reader fails with.
+    fn pass(&mut self, count: u64) -> io::Result<u64> {
+        io::copy(&mut self.take(count), &mut io::sink())
+    }
+}
+
+impl Pass for Sequential {}
+
+#[cfg(test)]
+impl Pass for &[u8] {}
+
 /// A tar being read.
 pub(super) struct Tape<R> {
     reader: R,
@@ -81,7 +97,7 @@ pub(super) struct Tape<R> {
     ended: bool,
 }
 
-impl<R: Read> Tape<R> {
+impl<R: Pass> Tape<R> {
     /// The tar that `reader` brings from its first byte on.
     pub(super) fn new(reader: R) -> Self {
         Self { reader, at: 0, left: 0, padding: 0, members: 0, ended: false }
@@ -127,7 +143,7 @@ impl<R: Read> Tape<R> {
         if count == 0 {
             return Err(TapeError::Short { at: self.at, why: "within a member's data" }.into());
         }
-        self.pass(count);
+        self.advance(count);
         self.left = self.left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
         Ok(count)
     }
@@ -150,7 +166,7 @@ impl<R: Read> Tape<R> {
         }
         let mut header = Header::new_old();
         let filled = fill(&mut self.reader, header.as_mut_bytes()).map_err(failed)?;
-        self.pass(filled);
+        self.advance(filled);
         match filled {
             BLOCK => {}
             0 => return Err(self.short("there is no end mark")),
@@ -205,7 +221,7 @@ impl<R: Read> Tape<R> {
         while more {
             let mut map = tar::GnuExtSparseHeader::new();
             let filled = fill(&mut self.reader, map.as_mut_bytes()).map_err(failed)?;
-            self.pass(filled);
+            self.advance(filled);
             if filled < BLOCK {
                 return Err(self.short("within a sparse map"));
             }
@@ -238,22 +254,19 @@ impl<R: Read> Tape<R> {
 
     /// Passes over what is left of the present member.
     fn skip(&mut self) -> Result<(), Error> {
-        let mut left = self.left.saturating_add(self.padding);
-        let mut buf = vec![0; usize::try_from(left).unwrap_or(STEP).min(STEP)];
-        while left > 0 {
-            let step = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let count = read(&mut self.reader, buf.get_mut(..step).unwrap_or_default())?;
-            if count == 0 {
+        let left = self.left.saturating_add(self.padding);
+        if left > 0 {
+            let passed = self.reader.pass(left).map_err(failed)?;
+            self.at = self.at.saturating_add(passed);
+            if passed < left {
                 return Err(self.short("within a member's data"));
             }
-            self.pass(count);
-            left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
         }
         (self.left, self.padding) = (0, 0);
         Ok(())
     }
 
-    fn pass(&mut self, count: usize) {
+    fn advance(&mut self, count: usize) {
         self.at = self.at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
