@@ -35,6 +35,7 @@ pub mod codec;
 pub mod scratch;
 pub mod sink;
 pub mod image;
+pub mod archive;
 pub mod source;
 
 // What decides, and the loops.
@@ -46,4 +47,5 @@ pub mod copy;
 pub mod config;
 pub mod report;
 pub mod import;
+pub mod serve;
 pub mod inspect;

@@ -7,12 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{io, panic};
 
-use diskpour::config::{self, Command, Config, ImportConfig, InspectConfig, OutputStyle, Parsed};
+use diskpour::config::{
+    self, Command, Config, ImportConfig, InspectConfig, OutputStyle, Parsed, ServeConfig,
+};
 use diskpour::error::{Error, Kind};
 use diskpour::inspect::Inspection;
 use diskpour::progress::{Progress, Stop};
 use diskpour::report::{self, Pen, Reporter};
-use diskpour::{import, inspect, matrix, sys};
+use diskpour::{import, inspect, matrix, serve, sys};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -52,6 +54,7 @@ fn obey(command: Command, pen: &Pen) -> Result<(), Error> {
     match command {
         Command::Import(config) => import(&config, pen),
         Command::Inspect(config) => inspect(&config, pen),
+        Command::UploadServer(config) => upload_server(&config, pen),
         Command::Matrix(OutputStyle::Text) => told(report::say(matrix::to_text().as_bytes())),
         Command::Matrix(OutputStyle::Json) => told(report::say((matrix::to_json() + "\n").as_bytes())),
         Command::Completions(shell) => told(report::say(&config::completions(shell))),
@@ -73,6 +76,14 @@ fn inspect(config: &InspectConfig, pen: &Pen) -> Result<(), Error> {
     let (progress, stop) = watched(config.output, pen)?;
     let found = inspect::run(config, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
     told(report::result(&found, Inspection::to_text, config.output))
+}
+
+fn upload_server(config: &ServeConfig, pen: &Pen) -> Result<(), Error> {
+    let output = config.import.output;
+    let (progress, stop) = watched(output, pen)?;
+    let outcome = serve::run(config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
+    report::warnings(&outcome.warnings, output);
+    told(report::result(&outcome, ToString::to_string, output))
 }
 
 /// Why a run really failed: Ctrl-C ends the other end of a pipe too, which then looks like a short image.

@@ -81,6 +81,26 @@ impl Progress {
         self.phase.store(phase as u8, Relaxed);
     }
 
+    /// Counts from nothing again, for another try of the same run.
+    pub fn restart(&self) {
+        let counters = [
+            &self.fetched,
+            &self.fetch_total,
+            &self.written,
+            &self.zeroed,
+            &self.virtual_size,
+            &self.verified,
+            &self.held_peak,
+            &self.scratch,
+            &self.requests,
+            &self.retries,
+        ];
+        for counter in counters {
+            counter.store(0, Relaxed);
+        }
+        self.enter(Phase::Opening);
+    }
+
     /// The present phase.
     #[must_use]
     pub fn phase(&self) -> Phase {

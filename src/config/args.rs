@@ -8,23 +8,24 @@ use clap::builder::{BoolishValueParser, NonEmptyStringValueParser, Resettable};
 use clap::{Arg, CommandFactory, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
 
-use super::choices::{CompressionChoice, FormatChoice, LogLevel, OutputStyle, ProgressChoice};
+use super::choices::{CompressionChoice, ContentType, FormatChoice, LogLevel, OutputStyle, ProgressChoice};
 use super::environment;
 use super::network::NetworkArgs;
 use super::pages::Page;
+use super::serve::ServeArgs;
 use crate::format::digest::Checksum;
 use crate::format::preallocation::Preallocation;
 use crate::format::{size, time};
 use crate::matrix::Policy;
 
 const IMAGE: &str = "What the image is";
-const WAIT: &str = "Where bytes wait";
-const SPEED: &str = "Speed";
+pub(super) const WAIT: &str = "Where bytes wait";
+pub(super) const SPEED: &str = "Speed";
 const TARGET: &str = "Target";
-const OUTPUT: &str = "Output";
+pub(super) const OUTPUT: &str = "Output";
 
 /// Stands at the end of the help of every command that has options of its own.
-const ENVIRONMENT: &str = "\
+pub(super) const ENVIRONMENT: &str = "\
 Every option can be set in the environment too: DISKPOUR_ and its name, as in
 DISKPOUR_MEMORY_BUDGET=64Mi or DISKPOUR_FORCE=yes. The command line wins.";
 
@@ -36,6 +37,9 @@ Examples:
   Pour a compressed image from a pipe into a block device, checked:
     curl -s https://example.org/disk.img.xz |
       diskpour import - /dev/vdb --checksum sha256:9f86d081884c...
+
+  Unpack an archive of files into a directory:
+    diskpour import https://example.org/files.tar.gz dir --content-type archive
 
   Grow the disk to 20 GiB, read it back, and print the result as JSON:
     diskpour import disk.qcow2 disk.img --size 20G --verify --output json
@@ -68,6 +72,7 @@ pub(super) struct Args {
 pub(super) enum CommandArgs {
     Import(Box<ImportArgs>),
     Inspect(InspectArgs),
+    UploadServer(Box<ServeArgs>),
     Matrix(MatrixArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -84,8 +89,19 @@ pub(super) struct ImportArgs {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) source: String,
 
-    /// A new or existing file, or a block device
+    /// A new or existing file, or a block device; a directory for an archive
     pub(super) target: PathBuf,
+
+    /// What the source holds: kubevirt is a disk image, archive a tar of files
+    ///
+    /// An archive, compressed or not, is unpacked into the directory TARGET,
+    /// which is made if need be, and must be empty (lost+found aside) unless
+    /// --force is given. Nothing outside it is ever touched. Owners are ignored;
+    /// devices, pipes and links that lead out are refused. If the import fails,
+    /// what it made is removed, and nothing else.
+    #[arg(long, value_name = "TYPE", default_value = "kubevirt", help_heading = IMAGE)]
+    #[arg(env = "DISKPOUR_CONTENT_TYPE", hide_env = true)]
+    pub(super) content_type: ContentType,
 
     #[command(flatten)]
     pub(super) image: ImageArgs,
@@ -186,7 +202,8 @@ pub(super) struct TargetArgs {
 
     /// Refuse a disk that is larger than this
     ///
-    /// For files, which have no capacity of their own.
+    /// For files, which have no capacity of their own. Of an archive, the files
+    /// together, holes included.
     #[arg(long, value_name = "SIZE", value_parser = size::parse, env = "DISKPOUR_MAX_SIZE", hide_env = true)]
     pub(super) max_size: Option<u64>,
 
@@ -196,6 +213,9 @@ pub(super) struct TargetArgs {
     pub(super) preallocation: Preallocation,
 
     /// Write to an existing file that is not empty
+    ///
+    /// Or to a directory that is not: what is in the way of an archive's members
+    /// is replaced and, should the import fail, does not come back.
     #[arg(long, value_parser = BoolishValueParser::new(), env = "DISKPOUR_FORCE", hide_env = true)]
     pub(super) force: bool,
 

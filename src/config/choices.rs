@@ -7,6 +7,16 @@ use crate::format::codec::Codec;
 use crate::format::preallocation::Preallocation;
 use crate::matrix::Policy;
 
+/// What the source holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentType {
+    /// A disk image.
+    #[default]
+    Kubevirt,
+    /// A tar archive of files.
+    Archive,
+}
+
 /// Which format the image has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormatChoice {
@@ -102,6 +112,19 @@ pub enum Colour {
 }
 
 // By hand, because a derived ValueEnum makes a paragraph of every choice in `--help`.
+
+impl ValueEnum for ContentType {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Kubevirt, Self::Archive]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Kubevirt => "kubevirt",
+            Self::Archive => "archive",
+        }))
+    }
+}
 
 impl ValueEnum for FormatChoice {
     fn value_variants<'a>() -> &'a [Self] {

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::thread;
 
 use super::args::{Args, CommandArgs, ImportArgs, InspectArgs};
-use super::choices::{Overwrite, Verify};
+use super::choices::{ContentType, FormatChoice, Overwrite, Verify};
+use super::serve::{self, ServeMisuse};
 use super::{Command, Config, ImportConfig, InspectConfig, environment, network};
+use crate::format::preallocation::Preallocation;
 use crate::format::size;
 
 /// The unit of disk sizes in bytes.
@@ -32,8 +34,12 @@ pub(super) enum Misuse {
     NotSectors { size: u64 },
     #[error("--size {size} ({}) is larger than --max-size {max} ({})", size::human(*size), size::human(*max))]
     SizeAboveMax { size: u64, max: u64 },
+    #[error("--{option} concerns disk images and means nothing for --content-type archive")]
+    NotForArchives { option: &'static str },
     #[error("--idle-timeout 0 would end every import at once; give a long time instead, such as 7d")]
     NoPatience,
+    #[error(transparent)]
+    Serve(#[from] ServeMisuse),
 }
 
 /// What `args` mean.
@@ -41,6 +47,7 @@ pub(super) fn config(args: Args) -> Result<Config, Misuse> {
     let command = match args.command {
         CommandArgs::Import(args) => Command::Import(import(*args)?),
         CommandArgs::Inspect(args) => Command::Inspect(inspect(args)?),
+        CommandArgs::UploadServer(args) => Command::UploadServer(Box::new(serve::meaning(*args)?)),
         CommandArgs::Matrix(args) => Command::Matrix(args.output.output),
         CommandArgs::Completions(args) => Command::Completions(args.shell),
         CommandArgs::Man(args) => Command::Man(args.page),
@@ -50,6 +57,9 @@ pub(super) fn config(args: Args) -> Result<Config, Misuse> {
 
 fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
     check_places(&args.source, &args.target)?;
+    if args.content_type == ContentType::Archive {
+        check_archive(&args)?;
+    }
     let target = args.target_options;
     check_sizes(target.size, target.max_size)?;
     if args.speed.idle_timeout.is_zero() {
@@ -58,6 +68,7 @@ fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
     Ok(ImportConfig {
         source: args.source,
         target: args.target,
+        content_type: args.content_type,
         format: args.image.format,
         compression: args.image.compression,
         checksum: args.image.checksum,
@@ -97,7 +108,7 @@ fn inspect(args: InspectArgs) -> Result<InspectConfig, Misuse> {
 }
 
 /// As many as the machine, or the container, gives us.
-fn processors() -> usize {
+pub(super) fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -115,7 +126,22 @@ fn check_places(source: &str, target: &Path) -> Result<(), Misuse> {
     Ok(())
 }
 
-fn check_sizes(size: Option<u64>, max: Option<u64>) -> Result<(), Misuse> {
+/// That nothing is asked of an archive which only a disk has.
+fn check_archive(args: &ImportArgs) -> Result<(), Misuse> {
+    let target = &args.target_options;
+    let asked = [
+        ("format", args.image.format != FormatChoice::Auto),
+        ("size", target.size.is_some()),
+        ("preallocation", target.preallocation != Preallocation::Off),
+        ("verify", target.verify),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((option, _)) => Err(Misuse::NotForArchives { option }),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn check_sizes(size: Option<u64>, max: Option<u64>) -> Result<(), Misuse> {
     if max == Some(0) {
         return Err(Misuse::NoDisk { option: "max-size" });
     }

@@ -8,6 +8,7 @@ mod environment;
 mod meaning;
 mod network;
 mod pages;
+mod serve;
 mod usage;
 
 use std::ffi::OsString;
@@ -25,10 +26,12 @@ use crate::matrix::Policy;
 use crate::source::NetworkOptions;
 
 pub use choices::{
-    Colour, CompressionChoice, FormatChoice, LogLevel, OutputStyle, Overwrite, ProgressStyle, Verify,
+    Colour, CompressionChoice, ContentType, FormatChoice, LogLevel, OutputStyle, Overwrite, ProgressStyle,
+    Verify,
 };
 pub use clap_complete::Shell;
 pub use pages::{Page, completions, man};
+pub use serve::{Clients, Security, ServeConfig, TlsConfig, TlsVersion};
 pub use usage::UsageError;
 
 /// What the command line asks for.
@@ -58,6 +61,8 @@ pub enum Command {
     Import(ImportConfig),
     /// Say what an image is and what an import would do.
     Inspect(InspectConfig),
+    /// Receive an image over HTTPS.
+    UploadServer(Box<ServeConfig>),
     /// Print the supported-operations matrix.
     Matrix(OutputStyle),
     /// Print a completion script.
@@ -73,6 +78,7 @@ impl Command {
         match self {
             Self::Import(config) => config.output,
             Self::Inspect(config) => config.output,
+            Self::UploadServer(config) => config.import.output,
             Self::Matrix(output) => *output,
             Self::Completions(_) | Self::Man(_) => OutputStyle::Text,
         }
@@ -84,8 +90,10 @@ impl Command {
 pub struct ImportConfig {
     /// Where the image is: a URL, a path or `-`. May hold a password.
     pub source: String,
-    /// The file or block device that takes the disk.
+    /// The file or block device that takes the disk, or the directory that takes an archive.
     pub target: PathBuf,
+    /// What the source holds.
+    pub content_type: ContentType,
     /// The image's format.
     pub format: FormatChoice,
     /// The image's outermost compression.
@@ -106,11 +114,11 @@ pub struct ImportConfig {
     pub workers: usize,
     /// The size in bytes that the disk grows to.
     pub size: Option<u64>,
-    /// The largest disk in bytes that is taken.
+    /// The largest disk in bytes that is taken, or the most bytes of an archive's files together.
     pub max_size: Option<u64>,
     /// What is done to the target's space first.
     pub preallocation: Preallocation,
-    /// What happens to a file that is not empty.
+    /// What happens to a file or a directory that is not empty.
     pub overwrite: Overwrite,
     /// Whether the target is read back.
     pub verify: Verify,

@@ -18,6 +18,8 @@ pub enum Page {
     Import,
     /// The page of `diskpour inspect`.
     Inspect,
+    /// The page of `diskpour upload-server`.
+    UploadServer,
     /// The page of `diskpour matrix`.
     Matrix,
 }
@@ -28,6 +30,7 @@ impl Page {
             Self::All => "all",
             Self::Import => "import",
             Self::Inspect => "inspect",
+            Self::UploadServer => "upload-server",
             Self::Matrix => "matrix",
         }
     }
@@ -35,7 +38,7 @@ impl Page {
 
 impl ValueEnum for Page {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::All, Self::Import, Self::Inspect, Self::Matrix]
+        &[Self::All, Self::Import, Self::Inspect, Self::UploadServer, Self::Matrix]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
@@ -85,7 +88,7 @@ mod tests {
     #[test]
     fn the_manual_has_a_page_for_each_command() {
         let all = String::from_utf8(man(Page::All).unwrap()).unwrap();
-        assert_eq!(all.matches("\n.TH ").count() + usize::from(all.starts_with(".TH ")), 6, "{all}");
+        assert_eq!(all.matches("\n.TH ").count() + usize::from(all.starts_with(".TH ")), 7, "{all}");
         let import = String::from_utf8(man(Page::Import).unwrap()).unwrap();
         assert!(import.contains(".TH diskpour-import") && import.contains("memory"), "{import}");
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Command, CompressionChoice, FormatChoice, ImportConfig, OutputStyle, Overwrite, Parsed, UsageError,
-    Verify, parse,
+    Command, CompressionChoice, ContentType, FormatChoice, ImportConfig, OutputStyle, Overwrite, Parsed,
+    UsageError, Verify, parse,
 };
 use crate::format::codec::Codec;
 use crate::format::preallocation::Preallocation;
@@ -29,7 +29,7 @@ fn the_defaults_are_those_of_the_manual() {
     let config = import("http://host/x disk.img");
     assert_eq!(config.source, "http://host/x");
     assert_eq!(config.target.to_str(), Some("disk.img"));
-    assert_eq!(config.format, FormatChoice::Auto);
+    assert_eq!((config.content_type, config.format), (ContentType::Kubevirt, FormatChoice::Auto));
     assert_eq!(config.compression, CompressionChoice::Auto);
     assert_eq!((config.checksum, config.scratch_dir), (None, None));
     assert_eq!((config.policy, config.memory_budget), (Policy::Lean, 64 << 20));
@@ -77,6 +77,11 @@ fn what_makes_no_sense_is_refused_with_words() {
         ("import a b --size 0", "--size 0 leaves no disk"),
         ("import a b --max-size 0", "--max-size 0 leaves no disk"),
         ("import a b --size 2G --max-size 1G", "(2.0 GiB) is larger than --max-size 1073741824 (1.0 GiB)"),
+        ("import a b --content-type archive --format raw", "--format concerns disk images"),
+        ("import a b --content-type archive --size 1G", "--size concerns disk images"),
+        ("import a b --content-type archive --preallocation full", "--preallocation concerns disk images"),
+        ("import a b --content-type archive --verify", "--verify concerns disk images"),
+        ("import a b --content-type tar", "possible values: kubevirt, archive"),
         ("import a b --idle-timeout 10", "the unit is missing: 10s, 10m or 10h?"),
         ("import a b --idle-timeout 0s", "would end every import at once"),
         ("import a b --checksum sha256:ab", "sha256 has 64 hexadecimal digits, here are 2"),

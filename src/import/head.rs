@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::archive::is_header;
 use crate::codec::{self, Options};
 use crate::config::{CompressionChoice, FormatChoice};
 use crate::error::{Classify, Error, Kind};
@@ -59,23 +60,45 @@ pub(crate) struct Head {
 
 /// Takes the codecs off `input` and says what is inside; `tap` hashes the bytes as received.
 pub(crate) fn open(input: Input, choices: Choices, tap: &Tap) -> Result<Head, Error> {
-    let mut head = Head { input, layout: Layout::Raw, codecs: Vec::new(), warnings: Vec::new() };
+    let (input, codecs, bytes) = uncoded(input, choices, tap, |_| false)?;
+    let mut head = Head { input, layout: Layout::Raw, codecs, warnings: Vec::new() };
+    if bytes.len() < SHORT {
+        head.warnings.push(format!("the image has {} bytes only, which is no disk", bytes.len()));
+    }
+    head.layout = layout(&sniff(&bytes), choices.format, &mut head.warnings)?;
+    Ok(head)
+}
+
+/// Takes the codecs off an archive; its bytes in order, hashed by `tap`, and the codecs.
+pub(crate) fn archive(input: Input, choices: Choices, tap: &Tap) -> Result<(Sequential, Vec<Codec>), Error> {
+    // An archive starts with the name of a file, which may look like the magic of a codec.
+    let (input, codecs, _) = uncoded(input, choices, tap, is_header)?;
+    let stream =
+        if codecs.is_empty() { received(input, tap)? } else { input.into_sequential().map_err(unread)? };
+    Ok((stream, codecs))
+}
+
+/// `input` without its codecs, the codecs from the outermost on, and the first bytes inside.
+fn uncoded(
+    mut input: Input,
+    choices: Choices,
+    tap: &Tap,
+    is_inside: fn(&[u8]) -> bool,
+) -> Result<(Input, Vec<Codec>, Vec<u8>), Error> {
+    let mut codecs = Vec::new();
     loop {
-        let bytes = head.input.head(HEAD).map_err(unread)?;
+        let bytes = input.head(HEAD).map_err(unread)?;
         if bytes.is_empty() {
             return Err(HeadError::Empty.into());
         }
-        let sniffed = sniff(&bytes);
-        if let Some(codec) = next_codec(&sniffed, choices.compression, &head.codecs)? {
-            head.input = Input::Sequential(unwrap(head.input, codec, head.codecs.is_empty(), choices, tap)?);
-            head.codecs.push(codec);
-            continue;
+        if choices.compression == CompressionChoice::Auto && is_inside(&bytes) {
+            return Ok((input, codecs, bytes));
         }
-        if bytes.len() < SHORT {
-            head.warnings.push(format!("the image has {} bytes only, which is no disk", bytes.len()));
-        }
-        head.layout = layout(&sniffed, choices.format, &mut head.warnings)?;
-        return Ok(head);
+        let Some(codec) = next_codec(&sniff(&bytes), choices.compression, &codecs)? else {
+            return Ok((input, codecs, bytes));
+        };
+        input = Input::Sequential(unwrap(input, codec, codecs.is_empty(), choices, tap)?);
+        codecs.push(codec);
     }
 }
 
@@ -122,7 +145,10 @@ fn layout(sniffed: &Sniffed, choice: FormatChoice, warnings: &mut Vec<String>) -
         (FormatChoice::Qcow2, _) | (FormatChoice::Auto, Sniffed::Qcow2) => Ok(Layout::Qcow2),
         (FormatChoice::Auto, Sniffed::Refused(name)) => Err(HeadError::Unsupported(name)),
         (FormatChoice::Auto, Sniffed::Tar) => {
-            warnings.push("the image is a tar archive, which is poured as it is".to_owned());
+            warnings.push(
+                "the image is a tar archive, which is poured as it is; --content-type archive unpacks it"
+                    .to_owned(),
+            );
             Ok(Layout::Raw)
         }
         (FormatChoice::Auto, Sniffed::Raw | Sniffed::Codec(_)) => Ok(Layout::Raw),

@@ -2,14 +2,15 @@
 //!
 //! Refuses to know: flags and environment, how progress is shown, exit codes.
 
+mod archive;
 pub(crate) mod head;
 pub(crate) mod tap;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::config::{ImportConfig, Overwrite, Verify};
+use crate::config::{ContentType, ImportConfig, Overwrite, Verify};
 use crate::copy::{Forward, Pouring, Waiting, ranged, stream};
 use crate::error::{Error, Kind};
 use crate::format::digest::Checksum;
@@ -45,7 +46,7 @@ pub(crate) struct Origin {
     pub(crate) endpoint: Endpoint,
 }
 
-/// Pours the image of `origin` into the target that `config` names.
+/// Pours the image of `origin`, or unpacks its archive, into the target that `config` names.
 ///
 /// # Errors
 /// As for [`run`].
@@ -55,6 +56,9 @@ pub(crate) fn pour(
     progress: &Arc<Progress>,
     stop: &Arc<Stop>,
 ) -> Result<Outcome, Error> {
+    if config.content_type == ContentType::Archive {
+        return archive::unpack(config, origin, progress, stop);
+    }
     let started = Instant::now();
     let sink = open_sink(config, progress)?;
     let input = origin.source.open()?;
@@ -71,7 +75,7 @@ pub(crate) fn pour(
         verifier.verify(size, progress, stop)?;
     }
     progress.enter(Phase::Done);
-    let mut outcome = report.outcome(progress, size, started.elapsed().as_secs_f64());
+    let mut outcome = report.outcome(progress, size, started.elapsed());
     outcome.digest = digest.map(|value| DigestReport::new(&value, config.checksum.as_ref()));
     Ok(outcome)
 }
@@ -285,23 +289,30 @@ impl Report {
         }
     }
 
-    fn outcome(self, progress: &Progress, virtual_size: u64, seconds: f64) -> Outcome {
+    fn outcome(self, progress: &Progress, virtual_size: u64, took: Duration) -> Outcome {
         Outcome {
             format: self.format.to_owned(),
             codecs: self.codecs,
             route: self.route.name().to_owned(),
             virtual_size,
-            fetched_bytes: progress.fetched.load(Relaxed),
-            requests: progress.requests.load(Relaxed),
-            retries: progress.retries.load(Relaxed),
-            written_bytes: progress.written.load(Relaxed),
-            zeroed_bytes: progress.zeroed.load(Relaxed),
-            held_peak_bytes: progress.held_peak.load(Relaxed),
-            scratch_bytes: progress.scratch.load(Relaxed),
-            seconds,
-            digest: None,
             warnings: self.warnings,
+            ..counted(progress, took)
         }
+    }
+}
+
+/// An outcome of which only the counters are filled in.
+fn counted(progress: &Progress, took: Duration) -> Outcome {
+    Outcome {
+        fetched_bytes: progress.fetched.load(Relaxed),
+        requests: progress.requests.load(Relaxed),
+        retries: progress.retries.load(Relaxed),
+        written_bytes: progress.written.load(Relaxed),
+        zeroed_bytes: progress.zeroed.load(Relaxed),
+        held_peak_bytes: progress.held_peak.load(Relaxed),
+        scratch_bytes: progress.scratch.load(Relaxed),
+        seconds: took.as_secs_f64(),
+        ..Outcome::default()
     }
 }
 

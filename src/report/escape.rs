@@ -1,7 +1,8 @@
 //! Text from outside that must not drive a terminal.
 
 /// `text` on one line, without characters that move a cursor or turn the reading direction.
-pub(super) fn escaped(text: &str) -> String {
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() || turns(c) {

@@ -5,14 +5,18 @@
 mod answer;
 mod bar;
 mod escape;
+mod labels;
 mod lines;
 mod log;
 mod meter;
 mod outcome;
 mod pen;
 mod reporter;
+pub mod termination;
 
 pub use answer::{failure, panicked, refusal, result, say, warnings};
+pub use escape::escaped;
+pub use labels::labels;
 pub use log::start_log;
 pub use outcome::{DigestReport, Outcome};
 pub use pen::Pen;

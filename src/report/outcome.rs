@@ -10,7 +10,7 @@ use crate::format::size::human;
 use crate::format::time;
 
 /// What an import did; sizes in bytes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Outcome {
     /// The image's format.
     pub format: String,
@@ -18,8 +18,11 @@ pub struct Outcome {
     pub codecs: Vec<String>,
     /// The route that the bytes took.
     pub route: String,
-    /// The size of the disk that the image holds.
+    /// The size of the disk that the image holds; of an archive, the sizes of its files together.
     pub virtual_size: u64,
+    /// Members of an archive: files, directories and links; none of a disk image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u64>,
     /// Bytes received from the source.
     pub fetched_bytes: u64,
     /// Requests sent to the source.
@@ -67,17 +70,26 @@ impl DigestReport {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "poured {}", self.format)?;
-        if !self.codecs.is_empty() {
-            write!(f, " ({})", self.codecs.join(", "))?;
-        }
-        write!(f, " by the {} route: {} disk", self.route, human(self.virtual_size))?;
-        write!(f, ", {} written, {} zeros", human(self.written_bytes), human(self.zeroed_bytes))?;
-        let time = Duration::try_from_secs_f64(self.seconds).unwrap_or_default();
-        write!(f, ", {}", time::human(time))?;
-        match self.scratch_bytes {
-            0 => f.write_str(", no scratch")?,
-            bytes => write!(f, ", {} of scratch", human(bytes))?,
+        let codecs = match self.codecs.join(", ") {
+            none if none.is_empty() => none,
+            codecs => format!(" ({codecs})"),
+        };
+        let time = time::human(Duration::try_from_secs_f64(self.seconds).unwrap_or_default());
+        match self.entries {
+            Some(entries) => {
+                let plural = if entries == 1 { "entry" } else { "entries" };
+                let size = human(self.virtual_size);
+                write!(f, "unpacked {}{codecs}: {entries} {plural}, {size}, {time}", self.format)?;
+            }
+            None => {
+                write!(f, "poured {}{codecs}", self.format)?;
+                self.fmt_disk(f)?;
+                write!(f, ", {time}")?;
+                match self.scratch_bytes {
+                    0 => f.write_str(", no scratch")?,
+                    bytes => write!(f, ", {} of scratch", human(bytes))?,
+                }
+            }
         }
         self.fmt_source(f)?;
         if let Some(digest) = &self.digest {
@@ -88,6 +100,11 @@ impl fmt::Display for Outcome {
 }
 
 impl Outcome {
+    fn fmt_disk(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " by the {} route: {} disk", self.route, human(self.virtual_size))?;
+        write!(f, ", {} written, {} zeros", human(self.written_bytes), human(self.zeroed_bytes))
+    }
+
     fn fmt_source(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\nread {}", human(self.fetched_bytes))?;
         match (self.requests, self.retries) {
@@ -128,9 +145,18 @@ pub(super) mod tests {
             held_peak_bytes: 1_258_291,
             scratch_bytes: 0,
             seconds: 3.21,
-            digest: None,
-            warnings: Vec::new(),
+            ..Outcome::default()
         }
+    }
+
+    #[test]
+    fn people_read_what_was_unpacked() {
+        let archive = |entries| Outcome { format: "tar".to_owned(), entries: Some(entries), ..sample() };
+        let text = archive(12).to_string();
+        assert!(text.starts_with("unpacked tar (gzip): 12 entries, 2.0 GiB, 3.2 s\nread 250 MiB"), "{text}");
+        assert!(archive(1).to_string().contains("1 entry,"));
+        assert_eq!(serde_json::to_value(archive(1)).unwrap().get("entries"), Some(&1.into()));
+        assert_eq!(serde_json::to_value(sample()).unwrap().get("entries"), None);
     }
 
     #[test]

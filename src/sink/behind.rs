@@ -19,7 +19,7 @@ const STEP: u64 = 8 << 20;
 
 /// What was written through the page cache and not yet driven out of it.
 #[derive(Debug, Default)]
-pub(super) struct Behind {
+pub(crate) struct Behind {
     trail: Mutex<Trail>,
     unsupported: AtomicBool,
 }
@@ -33,7 +33,7 @@ struct Trail {
 
 impl Behind {
     /// Takes note of `len` bytes written to `file` at `at`; now and then that flushes.
-    pub(super) fn wrote(&self, file: &File, at: u64, len: u64) -> io::Result<()> {
+    pub(crate) fn wrote(&self, file: &File, at: u64, len: u64) -> io::Result<()> {
         // Writers wait for the lock while one of them waits for the disk: that is the brake.
         let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
         trail.add(at, len);

@@ -69,7 +69,7 @@ pub enum SinkError {
 
 impl SinkError {
     /// What `cause` means for a try to `action` the file at `path`.
-    pub(super) fn failed(action: &'static str, path: &Path, at: Option<u64>, cause: io::Error) -> Self {
+    pub(crate) fn failed(action: &'static str, path: &Path, at: Option<u64>, cause: io::Error) -> Self {
         let path = path.to_path_buf();
         match full(&cause) {
             Some(words) => Self::Full { path, words },

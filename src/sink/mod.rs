@@ -21,6 +21,7 @@ mod verify;
 use crate::format::addr::GuestOffset;
 
 pub use crate::format::preallocation::Preallocation;
+pub(crate) use behind::Behind;
 pub use error::SinkError;
 pub use first::FirstMibLast;
 pub use null::NullSink;

@@ -8,6 +8,7 @@ mod http;
 mod options;
 mod registry;
 mod secret;
+mod setting;
 mod stdin;
 
 use std::sync::Arc;

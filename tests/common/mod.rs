@@ -1,15 +1,21 @@
-//! What the tests share: running the program, judging by `qemu-img`, serving files.
+//! What the tests share: running the program, judging by `qemu-img`, serving files, real servers.
 
+pub(crate) mod certificates;
 pub(crate) mod child;
 pub(crate) mod digest;
 pub(crate) mod foreign;
 pub(crate) mod layout;
 pub(crate) mod ledger;
 pub(crate) mod map;
+pub(crate) mod nginx;
+pub(crate) mod oci;
+pub(crate) mod proxy;
 pub(crate) mod qemu;
 pub(crate) mod recipe;
+pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod server;
+pub(crate) mod service;
 pub(crate) mod tally;
 
 use std::path::{Path, PathBuf};

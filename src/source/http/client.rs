@@ -1,17 +1,19 @@
-//! The HTTP clients: what they trust, and what they must not do by themselves.
+//! The HTTP clients: what they must not do by themselves.
 //!
 //! Refuses to know: any URL. Redirects, retries, credentials and ranges are decided elsewhere, so
 //! everything that the library would do unasked is off.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Client;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::{Client, ClientBuilder};
+use rustls::ClientConfig;
 
 use super::error::HttpError;
+use super::proxy::Proxies;
 use super::resolve::{Guard, Resolver};
+use super::trust::trust;
+use crate::source::options::NetworkOptions;
 
 /// The longest time for a connection to come up, TLS included.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -22,34 +24,52 @@ pub(super) struct Clients {
     open: Client,
     outward: Client,
     guarded: Client,
+    /// The proxy resolves the names, so that only its own name is looked up here.
+    proxied: Client,
 }
 
 impl Clients {
     /// Clients that keep `connections` connections each.
     ///
     /// # Errors
-    /// [`HttpError::Setup`] when TLS cannot be set up.
-    pub(super) fn new(connections: usize) -> Result<Self, HttpError> {
-        let trust = trust()?;
-        let client = |guard| client(&trust, guard, connections);
+    /// [`HttpError::Setup`] when TLS cannot be set up, [`HttpError::Setting`] for certificates
+    /// that cannot be read.
+    pub(super) fn new(
+        options: &NetworkOptions,
+        proxies: &Proxies,
+        connections: usize,
+    ) -> Result<Self, HttpError> {
+        let trust = trust(options)?;
+        let direct = |guard| built(builder(&trust, guard, connections));
+        let setup = |cause: reqwest::Error| HttpError::Setup(cause.without_url().into());
+        let mut proxied = builder(&trust, Guard::None, connections);
+        for proxy in proxies.rules().map_err(setup)? {
+            proxied = proxied.proxy(proxy);
+        }
         Ok(Self {
-            open: client(Guard::None)?,
-            outward: client(Guard::LinkLocal)?,
-            guarded: client(Guard::Local)?,
+            open: direct(Guard::None)?,
+            outward: direct(Guard::LinkLocal)?,
+            guarded: direct(Guard::Local)?,
+            proxied: built(proxied)?,
         })
     }
 
     /// The client whose connections obey `guard`.
-    pub(super) fn of(&self, guard: Guard) -> &Client {
+    pub(super) fn direct(&self, guard: Guard) -> &Client {
         match guard {
             Guard::None => &self.open,
             Guard::LinkLocal => &self.outward,
             Guard::Local => &self.guarded,
         }
     }
+
+    /// The client whose connections go through a proxy.
+    pub(super) fn proxied(&self) -> &Client {
+        &self.proxied
+    }
 }
 
-fn client(trust: &ClientConfig, guard: Guard, connections: usize) -> Result<Client, HttpError> {
+fn builder(trust: &ClientConfig, guard: Guard, connections: usize) -> ClientBuilder {
     let mut headers = HeaderMap::new();
     // A checksum is over the bytes as they travel; a transparent encoding would change them.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -66,27 +86,8 @@ fn client(trust: &ClientConfig, guard: Guard, connections: usize) -> Result<Clie
         .connect_timeout(CONNECT)
         .pool_max_idle_per_host(connections)
         .dns_resolver(Resolver(guard))
-        .build()
-        .map_err(|cause| HttpError::Setup(cause.into()))
 }
 
-/// The one place where trust is built: the system's certificates.
-fn trust() -> Result<ClientConfig, HttpError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::debug!("system certificates: {error}");
-    }
-    let (_, _) = roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        tracing::debug!("no system certificates: every https:// server will be unknown");
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|cause| HttpError::Setup(cause.into()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+fn built(builder: ClientBuilder) -> Result<Client, HttpError> {
+    builder.build().map_err(|cause| HttpError::Setup(cause.into()))
 }

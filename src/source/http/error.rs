@@ -7,18 +7,37 @@ use std::time::Duration;
 use super::resolve::ResolveError;
 use crate::error::{Classify, Error, Kind};
 use crate::source::seconds;
+use crate::source::setting::SettingError;
+
+/// How far a request came that a proxy did not let pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::source) enum Reached {
+    /// Not to the proxy.
+    Nobody,
+    /// To the proxy, which refused, or had no way on.
+    Proxy,
+}
 
 /// What went wrong with one request or its answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HttpError {
+pub(in crate::source) enum HttpError {
     #[error("the HTTP client cannot be set up")]
     Setup(#[source] Box<dyn StdError + Send + Sync>),
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     #[error(transparent)]
     Resolve(ResolveError),
     #[error("the connection failed")]
     Connect(#[source] reqwest::Error),
     #[error("TLS: {0}")]
     Tls(String),
+    #[error("the proxy {proxy} gives no connection")]
+    Proxy {
+        proxy: String,
+        #[source]
+        cause: Box<dyn StdError + Send + Sync>,
+        reached: Reached,
+    },
     #[error("the request broke")]
     Broken(#[source] reqwest::Error),
     #[error("the answer ended after {got} of {want} bytes")]
@@ -40,11 +59,13 @@ pub(super) enum HttpError {
     #[error("the server asks to come again in {}, which is past --idle-timeout {}", seconds(*asked), seconds(*limit))]
     AskedTooLong { asked: Duration, limit: Duration },
     #[error("the server answers {status}: {words}{body}")]
-    Refused { status: u16, words: &'static str, body: String },
+    Refused { status: u16, words: String, body: String },
     #[error("the redirect is refused: {0}")]
     Redirect(String),
     #[error("the answer has the Content-Encoding {0}, which would change the bytes; only identity is read")]
     Encoding(String),
+    #[error("the answer has more than {limit} bytes, which is the limit for what it should be")]
+    TooLarge { limit: usize },
     #[error("the file has changed while it was read: {0}")]
     Changed(String),
     #[error("the server's answer contradicts itself: {0}")]
@@ -54,8 +75,9 @@ pub(super) enum HttpError {
 }
 
 impl HttpError {
-    /// What `error`, met while a connection was made or an answer awaited, really is.
-    pub(super) fn of_request(error: reqwest::Error) -> Self {
+    /// What `error`, met while a connection was made through `proxy`, if any, or an answer
+    /// awaited, really is.
+    pub(super) fn of_request(error: reqwest::Error, proxy: Option<String>) -> Self {
         let error = error.without_url();
         if let Some(cause) = within::<rustls::Error>(&error) {
             return Self::Tls(tls_words(cause));
@@ -72,8 +94,14 @@ impl HttpError {
             io::ErrorKind::NetworkUnreachable,
             io::ErrorKind::AddrNotAvailable,
         ];
-        match within::<io::Error>(&error) {
-            Some(cause) if error.is_connect() && absent.contains(&cause.kind()) => Self::Connect(error),
+        match (within::<io::Error>(&error), proxy) {
+            (cause, Some(proxy)) if error.is_connect() => {
+                let reached = if cause.is_some() { Reached::Nobody } else { Reached::Proxy };
+                Self::Proxy { proxy, cause: error.into(), reached }
+            }
+            (Some(cause), None) if error.is_connect() && absent.contains(&cause.kind()) => {
+                Self::Connect(error)
+            }
             _ => Self::Broken(error),
         }
     }
@@ -86,7 +114,9 @@ impl HttpError {
     /// The same failure of a server that was there a moment ago, and so may come back.
     pub(super) fn or_outage(self) -> Self {
         match self {
-            Self::Connect(_) | Self::Resolve(ResolveError::Unknown { .. }) => Self::Outage(Box::new(self)),
+            Self::Connect(_)
+            | Self::Proxy { reached: Reached::Nobody, .. }
+            | Self::Resolve(ResolveError::Unknown { .. }) => Self::Outage(Box::new(self)),
             other => other,
         }
     }
@@ -114,13 +144,17 @@ impl Classify for HttpError {
     fn kind(&self) -> Kind {
         match self {
             Self::Setup(_) => Kind::Other,
+            Self::Setting(error) => error.kind(),
             Self::Resolve(ResolveError::Forbidden { .. })
             | Self::Tls(_)
+            | Self::Proxy { reached: Reached::Proxy, .. }
+            | Self::TooLarge { .. }
             | Self::Refused { .. }
             | Self::Redirect(_)
             | Self::Encoding(_) => Kind::Refused,
             Self::Resolve(ResolveError::Unknown { .. })
             | Self::Connect(_)
+            | Self::Proxy { reached: Reached::Nobody, .. }
             | Self::Broken(_)
             | Self::Short { .. }
             | Self::Busy { .. }
@@ -138,14 +172,14 @@ impl Classify for HttpError {
 /// A failure with the place where it happened.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}{}", place(*at))]
-pub(super) struct Failure {
+pub(in crate::source) struct Failure {
     /// The source's name.
-    pub(super) name: String,
+    pub(in crate::source) name: String,
     /// The first byte that did not come.
-    pub(super) at: u64,
+    pub(in crate::source) at: u64,
     /// What happened.
     #[source]
-    pub(super) cause: HttpError,
+    pub(in crate::source) cause: HttpError,
 }
 
 impl Classify for Failure {
@@ -185,7 +219,7 @@ fn tls_words(error: &rustls::Error) -> String {
     };
     match why {
         Certificate::UnknownIssuer => {
-            "the server's certificate was issued by an unknown CA, one that this system does not trust"
+            "the server's certificate was issued by an unknown CA: neither this system nor --ca-cert knows it"
                 .to_owned()
         }
         Certificate::Expired | Certificate::ExpiredContext { .. } => {
@@ -197,6 +231,7 @@ fn tls_words(error: &rustls::Error) -> String {
         Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
             "the server's certificate is for another host name".to_owned()
         }
+        Certificate::Other(other) => format!("the server's certificate cannot be verified ({})", other.0),
         other => {
             // Only the name of the case: the rest is the library's inner life.
             let case = format!("{other:?}");
@@ -206,46 +241,9 @@ fn tls_words(error: &rustls::Error) -> String {
     }
 }
 
-/// What a server says in the body of an error, as far as a message may show it: `: words`, or nothing.
-pub(super) fn shown(body: &[u8]) -> String {
-    const MOST: usize = 200;
-    let text = String::from_utf8_lossy(body);
-    let text = text.trim();
-    let lower = text.to_ascii_lowercase();
-    if text.is_empty() || lower.contains("<html") || lower.contains("<!doctype") {
-        return String::new();
-    }
-    let mut shown = String::from(": ");
-    for c in text.chars().take(MOST) {
-        match c {
-            '"' | '\'' | '\\' => shown.push(c),
-            // Control characters and what turns the direction of text could fake other output.
-            other => shown.extend(other.escape_debug()),
-        }
-    }
-    if text.chars().nth(MOST).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_error_body_is_shown_short_and_harmless() {
-        assert_eq!(shown(b""), "");
-        assert_eq!(shown(b" no such\nkey \x1b[31m\n"), ": no such\\nkey \\u{1b}[31m");
-        assert_eq!(shown("\u{202e}it's \"é\"".as_bytes()), ": \\u{202e}it's \"é\"");
-        assert_eq!(shown(b"<!DOCTYPE html><html>wall</html>"), "");
-        assert_eq!(
-            shown(b"<Error><Code>AccessDenied</Code></Error>"),
-            ": <Error><Code>AccessDenied</Code></Error>"
-        );
-        assert_eq!(shown(&[b'E'; 5000]).chars().count(), 203);
-        assert_eq!(shown(&[0xff, b'a']), ": \u{fffd}a");
-    }
 
     #[test]
     fn tls_failures_are_found_behind_io_errors_and_named() {

@@ -50,6 +50,8 @@ pub(super) enum Validator {
     Tag(String),
     /// A Last-Modified date.
     Date(String),
+    /// Nothing that the server says: the caller knows the digest of the whole.
+    Digest,
 }
 
 impl Validator {
@@ -66,10 +68,11 @@ impl Validator {
         (age >= 60).then(|| Self::Date(modified.to_owned()))
     }
 
-    /// The value of an If-Range header.
-    pub(super) fn if_range(&self) -> &str {
+    /// The value of an If-Range header, where there is something to say.
+    pub(super) fn if_range(&self) -> Option<&str> {
         match self {
-            Self::Tag(text) | Self::Date(text) => text,
+            Self::Tag(text) | Self::Date(text) => Some(text),
+            Self::Digest => None,
         }
     }
 
@@ -79,6 +82,7 @@ impl Validator {
     /// [`HttpError::Changed`] when the answer is about other bytes, or does not say.
     pub(super) fn compare(&self, later: &Facts) -> Result<(), HttpError> {
         match (self, &later.validator, &later.last_modified) {
+            (Self::Digest, ..) => Ok(()),
             (Self::Tag(first), Some(Self::Tag(now)), _) if first == now => Ok(()),
             (Self::Tag(first), Some(Self::Tag(now)), _) => {
                 Err(HttpError::Changed(format!("its ETag was {first} and is now {now}")))

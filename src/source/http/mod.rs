@@ -3,19 +3,26 @@
 //! Refuses to know: what the bytes mean. The server is taken for a stranger: what it says is
 //! checked against what it said before, and what it redirects to against where it may lead.
 
+mod authority;
 mod client;
 mod date;
+mod document;
 mod error;
 mod facts;
+mod link;
 mod net;
+mod proxy;
 mod random;
 mod range;
 mod redirect;
+mod refusal;
 mod request;
 mod resolve;
 mod retry;
-mod secret;
 mod stream;
+mod trust;
+mod userinfo;
+mod want;
 
 #[cfg(test)]
 mod tests;
@@ -26,14 +33,20 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
-use self::error::{Failure, HttpError};
-use self::net::Net;
+pub(super) use self::authority::{Again, Authority, Renewal, basic};
+pub(super) use self::document::Document;
+pub(super) use self::error::{Failure, HttpError};
+pub(super) use self::link::Link;
+pub(super) use self::request::Remote;
+
+use self::authority::Fixed;
 use self::random::Ranges;
 use self::range::{Probe, judge_plain, judge_probe};
-use self::request::{Remote, Want, facts};
+use self::request::facts;
 use self::retry::Patience;
-use self::secret::Secret;
 use self::stream::{Body, Object, stream};
+use self::want::Want;
+use super::secret::Credentials;
 use super::{ArgumentError, Context, Source};
 use crate::error::Error;
 use crate::io::Input;
@@ -41,7 +54,7 @@ use crate::io::Input;
 /// A URL, not yet asked for.
 pub(super) struct Http {
     url: Url,
-    secret: Option<Secret>,
+    in_url: Option<Credentials>,
     context: Context,
 }
 
@@ -49,9 +62,9 @@ impl Http {
     /// The source at `text`; its credentials are put away at once.
     pub(super) fn parse(text: &str, context: Context) -> Result<Self, ArgumentError> {
         let mut url = Url::parse(text)?;
-        let secret = Secret::taken_from(&mut url);
+        let in_url = userinfo::taken_from(&mut url);
         url.set_fragment(None);
-        Ok(Self { url, secret, context })
+        Ok(Self { url, in_url, context })
     }
 }
 
@@ -67,17 +80,18 @@ impl Source for Http {
 }
 
 fn open(source: Http) -> Result<Input, HttpError> {
-    let net = Arc::new(Net::new()?);
-    let remote = Arc::new(Remote::new(source.url, source.secret, source.context)?);
-    let (probe, response) = net.wait(probe(&remote))?;
+    let authority = Fixed::new(&source.context.network, source.in_url)?;
+    let link = Link::new(source.context)?;
+    let remote = Arc::new(Remote::new(source.url, Arc::new(authority), link));
+    let (probe, response) = remote.link.wait(probe(&remote))?;
     Ok(match probe {
         Probe::Random { total, end, validator } => {
             let first = Body { response, end: Some(end) };
-            Input::Random(Arc::new(Ranges::open(net, remote, (total, validator), first)?))
+            Input::Random(Arc::new(Ranges::open(remote, (total, validator), first)?))
         }
         Probe::Stream { len, resume, validator } => {
             let object = Object { len, resume, validator };
-            Input::Sequential(stream(net, remote, object, Vec::new(), Some(Body { response, end: len })))
+            Input::Sequential(stream(remote, object, Vec::new(), Some(Body { response, end: len })))
         }
     })
 }

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Failure, HttpError};
 use super::facts::Validator;
-use super::net::Net;
 use super::range::{Resume, judge_part};
-use super::request::{Remote, Want, facts};
+use super::request::{Remote, facts};
 use super::retry::Patience;
 use super::stream::{Body, Object, stream};
+use super::want::Want;
 use crate::error::Error;
 use crate::io::{ReadAt, Reading, Sequential};
 
@@ -28,7 +28,6 @@ const LEAST_PART: u64 = 4096;
 
 /// An object whose server has proved its ranges.
 pub(super) struct Ranges {
-    net: Arc<Net>,
     remote: Arc<Remote>,
     total: u64,
     validator: Validator,
@@ -44,15 +43,14 @@ impl Ranges {
     /// # Errors
     /// [`HttpError::Idle`] and [`HttpError::Stopped`] while the first bytes come.
     pub(super) fn open(
-        net: Arc<Net>,
         remote: Arc<Remote>,
         (total, validator): (u64, Validator),
         mut first: Body,
     ) -> Result<Self, HttpError> {
         let mut prefix = Vec::new();
-        let whole = net.wait(fill_prefix(&remote, &mut first, &mut prefix))?;
+        let whole = remote.link.wait(fill_prefix(&remote, &mut first, &mut prefix))?;
         let first = Mutex::new(whole.then_some(first));
-        Ok(Self { net, remote, total, validator, prefix, first, proved: Mutex::new(false) })
+        Ok(Self { remote, total, validator, prefix, first, proved: Mutex::new(false) })
     }
 
     fn read(&self, buf: &mut [u8], at: u64) -> Result<(), (u64, HttpError)> {
@@ -67,7 +65,7 @@ impl Ranges {
         self.prove().map_err(|error| (0, error))?;
         let at = at.saturating_add(count(head.len()));
         let mut done = 0;
-        let result = self.net.wait(self.fill(rest, at, &mut done));
+        let result = self.remote.link.wait(self.fill(rest, at, &mut done));
         result.map_err(|error| (at.saturating_add(count(done)), error))
     }
 
@@ -79,7 +77,7 @@ impl Ranges {
             return Ok(());
         }
         let mut again = vec![0; known.len()];
-        self.net.wait(self.fill(&mut again, count(known.start), &mut 0))?;
+        self.remote.link.wait(self.fill(&mut again, count(known.start), &mut 0))?;
         if self.prefix.get(known.clone()) != Some(&again) {
             let words =
                 format!("bytes {} to {} are not the same when asked for as a range", known.start, known.end);
@@ -143,16 +141,16 @@ impl ReadAt for Ranges {
     }
 
     fn reading(&self) -> Reading {
-        Reading { lanes: self.remote.context.connections.max(1), piece: 4 << 20, gap: 256 << 10 }
+        Reading { lanes: self.remote.context().connections.max(1), piece: 4 << 20, gap: 256 << 10 }
     }
 
     fn into_sequential(self: Arc<Self>) -> io::Result<Sequential> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let object =
             Object { len: Some(self.total), resume: Resume::Range, validator: Some(self.validator.clone()) };
-        let (net, remote) = (self.net.clone(), self.remote.clone());
+        let remote = self.remote.clone();
         let prefix = Arc::try_unwrap(self).map_or_else(|shared| shared.prefix.clone(), |owned| owned.prefix);
-        Ok(stream(net, remote, object, prefix, first))
+        Ok(stream(remote, object, prefix, first))
     }
 }
 

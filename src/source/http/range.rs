@@ -61,7 +61,11 @@ pub(super) fn judge_plain(facts: &Facts) -> Result<Option<u64>, HttpError> {
     match facts.status {
         StatusCode::OK => Ok(facts.body_len),
         StatusCode::PARTIAL_CONTENT => Err(lie("a 206 to a request without a range".to_owned())),
-        other => Err(HttpError::Refused { status: other.as_u16(), words: "no body", body: String::new() }),
+        other => Err(HttpError::Refused {
+            status: other.as_u16(),
+            words: "no body".to_owned(),
+            body: String::new(),
+        }),
     }
 }
 

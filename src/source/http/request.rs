@@ -4,26 +4,26 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::ops::Range;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use reqwest::Response;
-use reqwest::header::{HeaderMap, IF_RANGE, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::header::LOCATION;
+use reqwest::{Response, StatusCode};
 use url::Url;
 
-use super::client::Clients;
-use super::date::http_date;
-use super::error::{HttpError, shown};
-use super::facts::{Facts, Validator, foreign_encoding};
+use super::authority::{Again, Authority};
+use super::error::HttpError;
+use super::facts::{Facts, foreign_encoding};
+use super::link::Link;
 use super::redirect::{Place, next, same_origin};
+use super::refusal::{Side, refusal, shown};
 use super::resolve::Guard;
 use super::retry::Patience;
-use super::secret::Secret;
+use super::want::Want;
 use crate::error::Error;
-use crate::source::Context;
+use crate::source::{Context, Forwarding};
 
 /// How often a waiting thread looks at the wish to stop.
 const STEP: Duration = Duration::from_millis(100);
@@ -37,63 +37,33 @@ const MOST_WORDS: usize = 16 << 10;
 /// Some bytes as they came from the network.
 pub(super) type Chunk = Box<dyn AsRef<[u8]> + Send>;
 
-/// Which bytes are asked for.
-pub(super) struct Want<'a> {
-    range: Option<String>,
-    validator: Option<&'a Validator>,
-}
-
-impl<'a> Want<'a> {
-    /// Everything, as a browser would ask.
-    pub(super) fn plain() -> Self {
-        Self { range: None, validator: None }
-    }
-
-    /// Everything, as a question whether the server knows ranges.
-    pub(super) fn probe() -> Self {
-        Self { range: Some("bytes=0-".to_owned()), validator: None }
-    }
-
-    /// Everything from `at` on of the object that `validator` names.
-    pub(super) fn rest(at: u64, validator: &'a Validator) -> Self {
-        Self { range: Some(format!("bytes={at}-")), validator: Some(validator) }
-    }
-
-    /// A part, which is not empty, of the object that `validator` names.
-    pub(super) fn part(part: &Range<u64>, validator: &'a Validator) -> Self {
-        let range = format!("bytes={}-{}", part.start, part.end.saturating_sub(1));
-        Self { range: Some(range), validator: Some(validator) }
-    }
-}
-
 /// A URL, what it redirects to, and everything that a request for it needs.
-pub(super) struct Remote {
+pub(in crate::source) struct Remote {
     /// What messages call it.
-    pub(super) name: String,
-    /// Whom to report to and to obey.
-    pub(super) context: Context,
-    clients: Clients,
+    pub(in crate::source) name: String,
+    pub(super) link: Arc<Link>,
+    authority: Arc<dyn Authority>,
     first: Url,
-    secret: Option<Secret>,
     place: Mutex<Place>,
     answered: AtomicBool,
 }
 
 impl Remote {
-    /// The remote side of `url`, which has no credentials any more.
-    ///
-    /// # Errors
-    /// [`HttpError::Setup`] when there is no client to be had.
-    pub(super) fn new(url: Url, secret: Option<Secret>, context: Context) -> Result<Self, HttpError> {
-        Ok(Self {
+    /// The remote side of `url`, which has no credentials any more: `authority` is for its origin.
+    pub(in crate::source) fn new(url: Url, authority: Arc<dyn Authority>, link: Arc<Link>) -> Self {
+        Self {
             name: super::redirect::shown(&url),
-            clients: Clients::new(context.connections)?,
-            context,
+            link,
+            authority,
             place: Mutex::new(Place { url: url.clone(), guard: Guard::None }),
             first: url,
-            secret,
             answered: AtomicBool::new(false),
-        })
+        }
+    }
+
+    /// Whom to report to and to obey.
+    pub(super) fn context(&self) -> &Context {
+        &self.link.context
     }
 
     /// Asks once. The answer has status 200, 206 or 416 and is not encoded.
@@ -141,16 +111,16 @@ impl Remote {
     /// [`HttpError::AskedTooLong`] when the server wants a wait that the user does not.
     pub(super) async fn rest(&self, patience: &mut Patience, error: HttpError) -> Result<(), HttpError> {
         let (wait, error) = patience.again(error, RandomState::new().build_hasher().finish())?;
-        let limit = self.context.idle_timeout;
+        let limit = self.context().idle_timeout;
         if error.asked_wait().is_some() && wait > limit {
             return Err(HttpError::AskedTooLong { asked: wait, limit });
         }
         let words = Error::from(error);
         tracing::info!("{}: {words}; trying again in {:.1} s", self.name, wait.as_secs_f64());
-        self.context.progress.retries.fetch_add(1, Relaxed);
+        self.context().progress.retries.fetch_add(1, Relaxed);
         let end = Instant::now().checked_add(wait.min(limit));
         while let Some(left) = end.and_then(|end| end.checked_duration_since(Instant::now())) {
-            self.context.stop.check().map_err(HttpError::Stopped)?;
+            self.context().stop.check().map_err(HttpError::Stopped)?;
             tokio::time::sleep(left.min(STEP)).await;
         }
         Ok(())
@@ -164,17 +134,17 @@ impl Remote {
         let chunk = self.patiently(response.chunk()).await?.map_err(HttpError::of_body)?;
         let Some(chunk) = chunk else { return Ok(None) };
         let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-        self.context.progress.fetched.fetch_add(bytes, Relaxed);
+        self.context().progress.fetched.fetch_add(bytes, Relaxed);
         Ok(Some(Box::new(chunk)))
     }
 
     /// Waits for `future`, but not past the idle timeout and not after the wish to stop.
     async fn patiently<F: Future>(&self, future: F) -> Result<F::Output, HttpError> {
         let mut future = pin!(future);
-        let limit = self.context.idle_timeout;
+        let limit = self.context().idle_timeout;
         let start = Instant::now();
         loop {
-            self.context.stop.check().map_err(HttpError::Stopped)?;
+            self.context().stop.check().map_err(HttpError::Stopped)?;
             let left = limit.saturating_sub(start.elapsed());
             if let Ok(output) = tokio::time::timeout(left.min(STEP), future.as_mut()).await {
                 return Ok(output);
@@ -188,36 +158,55 @@ impl Remote {
     /// Asks at `place` and wherever that redirects to.
     async fn follow(&self, mut place: Place, want: &Want<'_>) -> Result<Response, HttpError> {
         for _ in 0..=MOST_REDIRECTS {
-            let response = self.send(&place, want).await?;
+            let response = self.send_with_proof(&place, want).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return self.accept(place, response).await;
             }
-            let peer = response.remote_addr().map(|address| address.ip());
+            // What answered through a proxy is not known by its address.
+            let proxied = self.link.is_proxied(&place.url);
+            let peer = response.remote_addr().map(|address| address.ip()).filter(|_| !proxied);
             place = next(&place, &self.first, peer, response.headers().get(LOCATION))?;
         }
         Err(HttpError::Redirect(format!("there are more than {MOST_REDIRECTS} in a row")))
     }
 
+    /// Sends, and once more when a 401 can be answered by a better proof.
+    async fn send_with_proof(&self, place: &Place, want: &Want<'_>) -> Result<Response, HttpError> {
+        let response = self.send(place, want).await?;
+        if response.status() != StatusCode::UNAUTHORIZED || !self.is_for(place) {
+            return Ok(response);
+        }
+        match self.authority.renew(response.headers()).await? {
+            Again::Yes => self.send(place, want).await,
+            Again::No => Ok(response),
+        }
+    }
+
     async fn send(&self, place: &Place, want: &Want<'_>) -> Result<Response, HttpError> {
-        let mut request = self.clients.of(place.guard).get(place.url.clone());
-        if let Some(range) = &want.range {
-            request = request.header(RANGE, range);
+        let (client, proxy) = self.link.client(place);
+        let mut request = want.put_on(client.get(place.url.clone()));
+        if self.is_for(place) {
+            request = request.headers(self.authority.headers());
         }
-        if let Some(validator) = want.validator {
-            request = request.header(IF_RANGE, validator.if_range());
-        }
-        if let Some(secret) = self.secret.as_ref().filter(|_| same_origin(&self.first, &place.url)) {
-            request = secret.sign(request);
-        }
-        self.context.progress.requests.fetch_add(1, Relaxed);
-        self.patiently(request.send()).await?.map_err(HttpError::of_request)
+        self.context().progress.requests.fetch_add(1, Relaxed);
+        let answer = self.patiently(request.send()).await?;
+        answer.map_err(|error| HttpError::of_request(error, proxy))
+    }
+
+    /// Whether what proves who asks may be sent to `place`.
+    fn is_for(&self, place: &Place) -> bool {
+        let trusted = self.context().network.forwarding == Forwarding::Trusted;
+        trusted || same_origin(&self.first, &place.url)
     }
 
     /// Lets an answer pass, or says why not.
-    async fn accept(&self, place: Place, response: Response) -> Result<Response, HttpError> {
-        let status = response.status();
-        if !matches!(status.as_u16(), 200 | 206 | 416) {
-            return Err(self.refusal(response).await);
+    async fn accept(&self, place: Place, mut response: Response) -> Result<Response, HttpError> {
+        let status = response.status().as_u16();
+        if !matches!(status, 200 | 206 | 416) {
+            let body = self.words(&mut response).await?;
+            let withheld = !self.is_for(&place) && !self.authority.headers().is_empty();
+            let side = if withheld { Side::Foreign(&place.url) } else { Side::Own };
+            return Err(refusal(status, response.headers(), body, side));
         }
         if let Some(encoding) = foreign_encoding(response.headers()) {
             return Err(HttpError::Encoding(encoding));
@@ -225,21 +214,6 @@ impl Remote {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
         self.answered.store(true, Relaxed);
         Ok(response)
-    }
-
-    /// What an answer without the object means.
-    async fn refusal(&self, mut response: Response) -> HttpError {
-        let status = response.status().as_u16();
-        let wait = asked_wait(response.headers());
-        let body = match self.words(&mut response).await {
-            Ok(body) => body,
-            Err(error) => return error,
-        };
-        match status {
-            408 | 429 | 500 | 502 | 503 | 504 => HttpError::Busy { status, wait, body },
-            501 | 505..=599 => HttpError::Failing { status, body },
-            other => HttpError::Refused { status: other, words: refusal_words(other), body },
-        }
     }
 
     /// The beginning of an error's body; where it breaks, what came before it.
@@ -258,25 +232,4 @@ impl Remote {
 /// The facts of `response`.
 pub(super) fn facts(response: &Response) -> Facts {
     Facts::of(response.status(), response.headers(), response.content_length())
-}
-
-fn refusal_words(status: u16) -> &'static str {
-    match status {
-        401 => "credentials are needed, or those in the URL are wrong",
-        403 => "access is denied; credentials may be missing or wrong",
-        404 | 410 => "not found",
-        300..=399 => "a redirect that cannot be followed",
-        200..=299 => "which is not the file",
-        _ => "the request is refused",
-    }
-}
-
-/// The wait that a Retry-After header asks for, as seconds or as a date.
-fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    Some(Duration::from_secs(http_date(text)?).saturating_sub(now))
 }

@@ -77,7 +77,7 @@ impl Resolve for Resolver {
 
 /// Why a name gives no address.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum ResolveError {
+pub(in crate::source) enum ResolveError {
     /// The system knows none.
     #[error("the name {host} cannot be resolved")]
     Unknown {

@@ -17,8 +17,9 @@ use super::error::{Failure, HttpError};
 use super::facts::Validator;
 use super::net::Net;
 use super::range::{Resume, judge_part, judge_plain};
-use super::request::{Chunk, Remote, Want, facts};
+use super::request::{Chunk, Remote, facts};
 use super::retry::Patience;
+use super::want::Want;
 use crate::error::{Error, Kind};
 use crate::io::Sequential;
 
@@ -49,15 +50,10 @@ pub(super) struct Body {
 }
 
 /// The whole of `object`: `prefix`, then `body`, then whatever more requests it takes.
-pub(super) fn stream(
-    net: Arc<Net>,
-    remote: Arc<Remote>,
-    object: Object,
-    prefix: Vec<u8>,
-    body: Option<Body>,
-) -> Sequential {
+pub(super) fn stream(remote: Arc<Remote>, object: Object, prefix: Vec<u8>, body: Option<Body>) -> Sequential {
     let len = object.len;
-    remote.context.progress.fetch_total.store(len.unwrap_or(0), Relaxed);
+    let net = Arc::clone(&remote.link.net);
+    remote.context().progress.fetch_total.store(len.unwrap_or(0), Relaxed);
     let (outbox, inbox) = channel();
     // A digest is needed only where no validator can tell that a second answer is the same.
     let digest = object.validator.is_none().then(Sha256::new);
@@ -166,7 +162,8 @@ impl Pump {
         let (Some(validator), Some(len)) = (&self.object.validator, self.object.len) else {
             return self.restart(None).await;
         };
-        if self.object.resume == Resume::Restart {
+        // The first request for an object asks for all of it, as anybody would.
+        if self.object.resume == Resume::Restart || self.at == 0 {
             return self.restart(None).await;
         }
         let response = self.remote.ask(&Want::rest(self.at, validator)).await?;
@@ -245,7 +242,7 @@ impl Stream {
     /// The next message, as soon as there is one.
     fn next(&self) -> Result<Message, Error> {
         loop {
-            self.remote.context.stop.check()?;
+            self.remote.context().stop.check()?;
             match self.inbox.recv_timeout(STEP) {
                 Ok(message) => return Ok(message),
                 Err(RecvTimeoutError::Timeout) => {}

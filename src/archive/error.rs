@@ -1,0 +1,113 @@
+//! Why an archive is not unpacked.
+
+use std::fmt;
+
+use crate::error::{Classify, Kind};
+
+/// Characters of a name that a message shows.
+const SHOWN: usize = 100;
+
+/// Why an archive is not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The first block is no header.
+    #[error("this is no tar archive: its first 512 bytes are no header of one")]
+    NoArchive,
+    /// The archive contradicts itself.
+    #[error("the archive is damaged at byte {at}: {why}")]
+    Damaged {
+        /// Where, in bytes from the start of the archive, its codecs off.
+        at: u64,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The archive ends where more must come.
+    #[error("the archive is truncated: it ends after {at} bytes, {why}")]
+    Truncated {
+        /// The bytes that there are.
+        at: u64,
+        /// What is missing.
+        why: &'static str,
+    },
+    /// A member that is not unpacked.
+    #[error("the archive's member {name}: {why}")]
+    Member {
+        /// Its name.
+        name: Shown,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A link that is not made.
+    #[error("the archive's member {name} is a link to {target}: {why}")]
+    Link {
+        /// Its name.
+        name: Shown,
+        /// Where it leads.
+        target: Shown,
+        /// Why not.
+        why: &'static str,
+    },
+    /// More than we take.
+    #[error("over a limit: the archive has {what}, the cap is {cap}")]
+    OverLimit {
+        /// What is too many or too long.
+        what: &'static str,
+        /// The most that is taken.
+        cap: u64,
+    },
+    /// More bytes than the user allows.
+    #[error("the archive's files have {needed} bytes or more, larger than --max-size {cap}")]
+    TooLarge {
+        /// The bytes known so far.
+        needed: u64,
+        /// The most that is allowed.
+        cap: u64,
+    },
+}
+
+impl Classify for ArchiveError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::TooLarge { .. } => Kind::TargetFull,
+            Self::NoArchive
+            | Self::Damaged { .. }
+            | Self::Truncated { .. }
+            | Self::Member { .. }
+            | Self::Link { .. }
+            | Self::OverLimit { .. } => Kind::Image,
+        }
+    }
+}
+
+/// A name out of an archive as messages show it: short, with what could upset a terminal escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown(String);
+
+impl Shown {
+    pub(super) fn new(name: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(name);
+        let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+        if text.chars().nth(SHOWN).is_some() {
+            shown.push_str("...");
+        }
+        Self(shown)
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_short_and_without_control_characters() {
+        assert_eq!(Shown::new(b"d/\x1b[31mred\n").to_string(), "d/\\u{1b}[31mred\\n");
+        assert_eq!(Shown::new(&[b'x'; 4000]).to_string(), format!("{}...", "x".repeat(100)));
+        assert_eq!(Shown::new(b"\xff").to_string(), "\u{fffd}");
+    }
+}

@@ -1,0 +1,225 @@
+//! Whom HTTPS trusts: the one place where that is decided.
+//!
+//! Refuses to know: any URL. Host names and dates are checked for every certificate, unless the
+//! user wants no checks at all.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use super::error::HttpError;
+use crate::source::options::{NetworkOptions, Verification};
+use crate::source::setting::{SettingError, read};
+
+/// What a client needs for TLS, as `options` say.
+///
+/// # Errors
+/// [`HttpError::Setting`] for certificates that cannot be read, [`HttpError::Setup`] when TLS
+/// cannot be set up.
+pub(super) fn trust(options: &NetworkOptions) -> Result<ClientConfig, HttpError> {
+    let setup = |cause: rustls::Error| HttpError::Setup(cause.into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().map_err(setup)?;
+    let verifier: Arc<dyn ServerCertVerifier> = match options.verification {
+        Verification::Insecure => {
+            tracing::warn!("--insecure: nobody checks who the server is");
+            Arc::new(Anybody(provider))
+        }
+        Verification::Full => Arc::new(known(options, provider)?),
+    };
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn known(options: &NetworkOptions, provider: Arc<CryptoProvider>) -> Result<Known, HttpError> {
+    let mut own = Vec::new();
+    for path in &options.ca_certs {
+        own.extend(certificates("--ca-cert", path)?);
+    }
+    for path in &options.proxy_ca_certs {
+        own.extend(certificates("--proxy-ca-cert", path)?);
+    }
+    let mut roots = system();
+    // What stands there may be the server's own certificate, which is no CA's.
+    let (_, _) = roots.add_parsable_certificates(own.iter().cloned());
+    if roots.is_empty() {
+        return Ok(Known { chain: None, own, provider });
+    }
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+    let chain = chain.map_err(|cause| HttpError::Setup(cause.into()))?;
+    Ok(Known { chain: Some(chain), own, provider })
+}
+
+/// The system's certificates.
+fn system() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!("system certificates: {error}");
+    }
+    let (_, _) = roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::debug!("the system has no certificates");
+    }
+    roots
+}
+
+/// The certificates at `path`: a PEM file, or a directory of them, as a ConfigMap is mounted.
+fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingError> {
+    let unreadable = |cause| SettingError::Unreadable { option, path: path.to_owned(), cause };
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        let found = bundle(option, path)?;
+        let why = "it holds no PEM certificate (-----BEGIN CERTIFICATE-----)".to_owned();
+        let none = || SettingError::Content { option, path: path.to_owned(), why };
+        return if found.is_empty() { Err(none()) } else { Ok(found) };
+    }
+    let mut found = Vec::new();
+    for file in files(path).map_err(unreadable)? {
+        let here = bundle(option, &file)?;
+        if here.is_empty() {
+            tracing::warn!("{option}: no certificate in {}", file.display());
+        }
+        found.extend(here);
+    }
+    Ok(found)
+}
+
+/// The regular files of `dir`, links followed, in order of their names; `..data` and its like are not.
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !hidden && fs::metadata(entry.path())?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn bundle(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingError> {
+    let content = |cause| {
+        let why = format!("its PEM text is damaged ({cause})");
+        SettingError::Content { option, path: path.to_owned(), why }
+    };
+    CertificateDer::pem_slice_iter(&read(option, path)?).collect::<Result<_, _>>().map_err(content)
+}
+
+/// Trusts who can show a chain to a root, and who shows a certificate that the user gave.
+#[derive(Debug)]
+struct Known {
+    /// `None` where there is no root at all.
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    own: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(chain) = &self.chain else {
+            return Err(CertificateError::UnknownIssuer.into());
+        };
+        let judged = chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match judged {
+            Err(error) if is_about_issuer(&error) && self.own.iter().any(|own| own == end_entity) => {
+                // Its dates were looked at before its issuer; its name would have been the last step.
+                rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether only the issuer stands in the way: nobody knows it, or the certificate is a CA's, which
+/// self-signed ones often are.
+fn is_about_issuer(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(why) = error else { return false };
+    match why {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(other) => {
+            matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+        }
+        _ => false,
+    }
+}
+
+/// Trusts anybody who holds the key of the certificate that they show.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,59 @@
+//! What a request asks for.
+//!
+//! Refuses to know: whom it is sent to, and what comes back.
+
+use std::ops::Range;
+
+use reqwest::RequestBuilder;
+use reqwest::header::{ACCEPT, IF_RANGE, RANGE};
+
+use super::facts::Validator;
+
+/// Which bytes are asked for.
+pub(super) struct Want<'a> {
+    range: Option<String>,
+    validator: Option<&'a Validator>,
+    accept: Option<&'a str>,
+}
+
+impl<'a> Want<'a> {
+    /// Everything, as a browser would ask.
+    pub(super) fn plain() -> Self {
+        Self { range: None, validator: None, accept: None }
+    }
+
+    /// Everything, of one of the media types `accept`.
+    pub(super) fn document(accept: &'a str) -> Self {
+        Self { accept: Some(accept), ..Self::plain() }
+    }
+
+    /// Everything, as a question whether the server knows ranges.
+    pub(super) fn probe() -> Self {
+        Self { range: Some("bytes=0-".to_owned()), ..Self::plain() }
+    }
+
+    /// Everything from `at` on of the object that `validator` names.
+    pub(super) fn rest(at: u64, validator: &'a Validator) -> Self {
+        Self { range: Some(format!("bytes={at}-")), validator: Some(validator), accept: None }
+    }
+
+    /// A part, which is not empty, of the object that `validator` names.
+    pub(super) fn part(part: &Range<u64>, validator: &'a Validator) -> Self {
+        let range = format!("bytes={}-{}", part.start, part.end.saturating_sub(1));
+        Self { range: Some(range), validator: Some(validator), accept: None }
+    }
+
+    /// `request` with the headers that say so.
+    pub(super) fn put_on(&self, mut request: RequestBuilder) -> RequestBuilder {
+        if let Some(range) = &self.range {
+            request = request.header(RANGE, range);
+        }
+        if let Some(tag) = self.validator.and_then(Validator::if_range) {
+            request = request.header(IF_RANGE, tag);
+        }
+        if let Some(types) = self.accept {
+            request = request.header(ACCEPT, types);
+        }
+        request
+    }
+}

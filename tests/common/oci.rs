@@ -1,0 +1,124 @@
+//! Container images as OCI layouts, built in code.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::digest;
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// How a layer is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// A layer as it is stored.
+pub(crate) struct Layer {
+    media_type: String,
+    bytes: Vec<u8>,
+    /// The sha256 of the tar file within.
+    diff: String,
+}
+
+/// A directory in the form of the OCI image layout.
+pub(crate) struct OciLayout {
+    dir: PathBuf,
+    tagged: Vec<Value>,
+}
+
+/// A layer that holds these files, and each directory on the way to them.
+pub(crate) fn layer(files: &[(&str, &[u8])], packing: Packing) -> Layer {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, bytes) in files {
+        if let Some((dir, _)) = path.rsplit_once('/') {
+            entry(&mut tar, tar::EntryType::Directory, dir, &[]);
+        }
+        entry(&mut tar, tar::EntryType::Regular, path, bytes);
+    }
+    let tar = tar.into_inner().unwrap();
+    let diff = digest::bytes(&tar);
+    let (bytes, ending) = match packing {
+        Packing::None => (tar, ""),
+        Packing::Gzip => (gzip(&tar), "+gzip"),
+        Packing::Zstd => (zstd::encode_all(&tar[..], 1).unwrap(), "+zstd"),
+    };
+    Layer { media_type: format!("{LAYER}{ending}"), bytes, diff }
+}
+
+fn entry(tar: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, path: &str, bytes: &[u8]) {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(0o555);
+    // The user that disks in container images belong to.
+    header.set_uid(107);
+    header.set_gid(107);
+    header.set_size(bytes.len() as u64);
+    tar.append_data(&mut header, path, bytes).unwrap();
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
+impl OciLayout {
+    /// An empty layout below `dir`.
+    pub(crate) fn new(dir: &Path) -> Self {
+        let dir = dir.join("layout");
+        fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
+        fs::write(dir.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        Self { dir, tagged: Vec::new() }
+    }
+
+    /// The layout's directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Stores an image for `arch`, layers from the bottom; its descriptor.
+    pub(crate) fn image(&self, arch: &str, layers: &[Layer]) -> Value {
+        let diffs: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", layer.diff)).collect();
+        let config = json!({
+            "architecture": arch, "os": "linux", "config": {},
+            "rootfs": { "type": "layers", "diff_ids": diffs },
+        });
+        let config = self.blob(CONFIG, config.to_string().as_bytes());
+        let layers: Vec<Value> =
+            layers.iter().map(|layer| self.blob(&layer.media_type, &layer.bytes)).collect();
+        let manifest =
+            json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers });
+        let mut descriptor = self.blob(MANIFEST, manifest.to_string().as_bytes());
+        descriptor["platform"] = json!({ "architecture": arch, "os": "linux" });
+        descriptor
+    }
+
+    /// Stores an index of images; its descriptor.
+    pub(crate) fn index(&self, images: &[Value]) -> Value {
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": images });
+        self.blob(INDEX, index.to_string().as_bytes())
+    }
+
+    /// Gives `descriptor` a name within the layout.
+    pub(crate) fn tag(&mut self, name: &str, mut descriptor: Value) {
+        descriptor["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+        self.tagged.push(descriptor);
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": self.tagged });
+        fs::write(self.dir.join("index.json"), index.to_string()).unwrap();
+    }
+
+    fn blob(&self, media_type: &str, bytes: &[u8]) -> Value {
+        let digest = digest::bytes(bytes);
+        fs::write(self.dir.join("blobs/sha256").join(&digest), bytes).unwrap();
+        json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": bytes.len() })
+    }
+}
