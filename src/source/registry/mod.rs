@@ -6,6 +6,8 @@
 //! Refuses to know: what the disk is. Names and addresses from within an image are never followed.
 
 mod archive;
+mod authfile;
+mod challenge;
 mod digest;
 mod disk;
 mod error;
@@ -15,6 +17,7 @@ mod local;
 mod manifest;
 mod media;
 mod platform;
+mod realm;
 mod reference;
 mod saved;
 mod store;
