@@ -17,9 +17,11 @@ mod local;
 mod manifest;
 mod media;
 mod platform;
+mod pull;
 mod realm;
 mod reference;
 mod saved;
+mod session;
 mod store;
 mod tape;
 mod verified;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 
 use self::error::RegistryError;
 use self::layout::Layout;
+use self::pull::Pulled;
 use self::reference::Reference;
 use self::saved::Saved;
 use self::store::{Image, Store};
@@ -48,6 +51,7 @@ const SCHEMES: [&str; 4] = ["docker://", "oci:", "oci-archive:", "docker-archive
 
 /// Where an image is.
 enum Place {
+    Registry(Reference),
     Layout(PathBuf, Option<String>),
     LayoutArchive(PathBuf, Option<String>),
     Saved(PathBuf, Option<Reference>),
@@ -81,7 +85,7 @@ impl Registry {
         let none = |why| RegistryError::Reference { text: words::shown(text), why };
         let (scheme, rest) = scheme(text).ok_or_else(|| none("is no container image"))?;
         if scheme == "docker://" {
-            return Err(none("registries are not read yet").into());
+            return Ok(Self { place: Place::Registry(Reference::parse(rest)?), context });
         }
         let (path, name) = match rest.split_once(':') {
             Some((path, name)) => (path, Some(name)),
@@ -102,6 +106,7 @@ impl Registry {
     fn store(&self) -> Result<Box<dyn Store>, Error> {
         let stop = Arc::clone(&self.context.stop);
         Ok(match &self.place {
+            Place::Registry(reference) => Box::new(Image::new(Pulled::new(reference, &self.context)?, stop)),
             Place::Layout(path, wanted) => {
                 Box::new(Image::new(Layout::directory(path, wanted.clone(), &self.context), stop))
             }
@@ -126,6 +131,7 @@ impl Source for Registry {
             None => format!("{scheme}:{}", path.display()),
         };
         match &self.place {
+            Place::Registry(reference) => format!("docker://{reference}"),
             Place::Layout(path, wanted) => named("oci", path, wanted.clone()),
             Place::LayoutArchive(path, wanted) => named("oci-archive", path, wanted.clone()),
             Place::Saved(path, wanted) => {
