@@ -16,6 +16,7 @@ mod memory;
 mod proxy;
 mod readme;
 mod redirects;
+mod registry;
 mod rooms;
 mod tls;
 mod upload;
