@@ -186,3 +186,46 @@ fn clones_are_told_that_they_come_later() {
     assert_eq!(code, Some(143));
     disks.is_clean();
 }
+
+#[test]
+fn an_archive_is_unpacked_into_a_directory_while_it_arrives() {
+    let disks = Disks::new();
+    let (from, to, tar) = (disks.dir().join("from"), disks.dir().join("to"), disks.dir().join("files.tar"));
+    fs::create_dir_all(from.join("sub")).unwrap();
+    fs::write(from.join("sub/disk.raw"), &disks.bytes).unwrap();
+    qemu::tool("tar", ["-C".as_ref(), from.as_os_str(), "-cf".as_ref(), tar.as_os_str(), "sub".as_ref()]);
+    for archive in [tar.clone(), qemu::pack(&tar, "gzip"), qemu::pack(&tar, "xz")] {
+        fs::create_dir(&to).unwrap();
+        let receiver = Receiver::plain(&to, &[]);
+        let url = receiver.url("/v1beta1/upload-archive");
+        // Neither an image that is no archive, nor half an archive.
+        post(Vec::new(), &url, &disks.qcow2).expect(500).says("Saving stream failed: ");
+        let half = disks.dir().join("half.tar");
+        fs::write(&half, &fs::read(&tar).unwrap()[..1 << 20]).unwrap();
+        post(Vec::new(), &url, &half).expect(500).says("Saving stream failed: ");
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 0, "something is left of half an archive");
+        post(Vec::new(), &receiver.url("/v1beta1/upload"), &disks.qcow2).expect(500).says("is a directory");
+        post(Vec::new(), &url, &archive).expect(200);
+        receiver.finish();
+        assert!(fs::read(to.join("sub/disk.raw")).unwrap() == disks.bytes, "{}", archive.display());
+        fs::remove_dir_all(&to).unwrap();
+    }
+    fs::write(&disks.target, "").unwrap();
+    let receiver = Receiver::plain(&disks.target, &[]);
+    let answer = post(Vec::new(), &receiver.url("/v1alpha1/upload-archive"), &tar);
+    answer.expect(500).says("Saving stream failed: ").says("directory");
+    assert_eq!(fs::read(&disks.target).unwrap(), b"");
+}
+
+#[test]
+fn an_archive_that_does_not_fit_is_400_in_the_words_of_cdi() {
+    let disks = Disks::new();
+    let (to, tar) = (disks.dir().join("to"), disks.dir().join("files.tar"));
+    fs::create_dir(&to).unwrap();
+    let name = disks.raw.file_name().unwrap();
+    qemu::tool("tar", ["-C".as_ref(), disks.dir().as_os_str(), "-cf".as_ref(), tar.as_os_str(), name]);
+    let receiver = Receiver::plain(&to, &["--max-size", "2M"]);
+    let answer = post(Vec::new(), &receiver.url("/v1beta1/upload-archive"), &tar);
+    answer.expect(400).says(TOO_SMALL);
+    assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
+}
