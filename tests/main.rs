@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod aliases;
+mod archive;
 mod budget;
 mod cli;
 mod command_line;
