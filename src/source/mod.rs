@@ -6,6 +6,7 @@
 mod file;
 mod http;
 mod options;
+mod registry;
 mod secret;
 mod setting;
 mod stdin;
@@ -55,6 +56,9 @@ pub fn from_argument(text: &str, context: Context) -> Result<Box<dyn Source>, Er
     if text == "-" {
         return Ok(Box::new(stdin::Stdin::new(context)));
     }
+    if registry::is_image(text) {
+        return Ok(Box::new(registry::Registry::parse(text, context)?));
+    }
     match scheme(text).as_deref() {
         None => Ok(Box::new(file::File::new(text.into(), context))),
         Some("http" | "https") => Ok(Box::new(http::Http::parse(text, context)?)),
@@ -75,7 +79,8 @@ fn scheme(text: &str) -> Option<String> {
 #[derive(Debug, thiserror::Error)]
 enum ArgumentError {
     #[error(
-        "{0}:// is not supported; a source is http://, https://, file://, a path, or - for standard input"
+        "{0}:// is not supported; a source is http://, https://, docker://, oci:, oci-archive:, docker-archive:, \
+         file://, a path, or - for standard input"
     )]
     Scheme(String),
     #[error("the URL cannot be read: {0}")]
@@ -119,6 +124,12 @@ mod tests {
         assert_eq!(name("disk.img").unwrap(), "disk.img");
         assert_eq!(name("a:b").unwrap(), "a:b");
         assert_eq!(name("1x://b").unwrap(), "1x://b");
+        assert_eq!(name("oci:/a/b:c:d").unwrap(), "oci:/a/b:c:d");
+        assert_eq!(name("OCI-Archive:b.tar").unwrap(), "oci-archive:b.tar");
+        assert_eq!(
+            name("docker-archive:b.tar:c").unwrap(),
+            "docker-archive:b.tar:docker.io/library/c:latest"
+        );
         assert_eq!(name("file:///a%20b/c.img").unwrap(), "/a b/c.img");
         assert_eq!(name("HTTPS://u:p@Host:444/a/b.img?token=x#f").unwrap(), "https://host:444/a/b.img");
     }
@@ -126,7 +137,10 @@ mod tests {
     #[test]
     fn what_is_no_source_is_refused_by_name() {
         for (text, word) in [
-            ("docker://a/b", "docker://"),
+            ("docker://A/b", "repository"),
+            ("s3://a/b", "s3://"),
+            ("oci:", "PATH:NAME"),
+            ("docker-archive:x:Y", "repository"),
             ("nbd+unix://a", "nbd+unix://"),
             ("file://other/a", "file:///"),
             ("http://", "empty host"),

@@ -35,17 +35,30 @@ impl Remote {
         accept: &str,
         limit: usize,
     ) -> Result<Document, HttpError> {
+        self.whole(&Want::document(accept), limit).await
+    }
+
+    /// The whole answer to a POST of `form`, which holds a secret: no redirect to another origin is
+    /// followed.
+    ///
+    /// # Errors
+    /// As for [`Remote::document`].
+    pub(in crate::source) async fn answer_to(&self, form: &str, limit: usize) -> Result<Document, HttpError> {
+        self.whole(&Want::form(form), limit).await
+    }
+
+    async fn whole(&self, want: &Want<'_>, limit: usize) -> Result<Document, HttpError> {
         let mut patience = Patience::default();
         loop {
-            match self.document_once(accept, limit).await {
+            match self.once(want, limit).await {
                 Ok(document) => return Ok(document),
                 Err(error) => self.rest(&mut patience, error).await?,
             }
         }
     }
 
-    async fn document_once(&self, accept: &str, limit: usize) -> Result<Document, HttpError> {
-        let mut response = self.ask(&Want::document(accept)).await?;
+    async fn once(&self, want: &Want<'_>, limit: usize) -> Result<Document, HttpError> {
+        let mut response = self.ask(want).await?;
         if response.status() != StatusCode::OK {
             return Err(HttpError::Lie(format!("{} to a request for all", response.status().as_u16())));
         }

@@ -62,6 +62,16 @@ pub(in crate::source) enum HttpError {
     Refused { status: u16, words: String, body: String },
     #[error("the redirect is refused: {0}")]
     Redirect(String),
+    #[error("the registry's token server {0} is not asked: {1}")]
+    Realm(String, &'static str),
+    #[error("no token from {realm}")]
+    Token {
+        realm: String,
+        #[source]
+        cause: Box<HttpError>,
+    },
+    #[error("the answer holds no token")]
+    NoToken,
     #[error("the answer has the Content-Encoding {0}, which would change the bytes; only identity is read")]
     Encoding(String),
     #[error("the answer has more than {limit} bytes, which is the limit for what it should be")]
@@ -151,7 +161,10 @@ impl Classify for HttpError {
             | Self::TooLarge { .. }
             | Self::Refused { .. }
             | Self::Redirect(_)
+            | Self::Realm(..)
+            | Self::NoToken
             | Self::Encoding(_) => Kind::Refused,
+            Self::Token { cause, .. } => cause.kind(),
             Self::Resolve(ResolveError::Unknown { .. })
             | Self::Connect(_)
             | Self::Proxy { reached: Reached::Nobody, .. }

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use reqwest::header::HeaderValue;
-use url::Url;
+use url::{Host, Url};
 
 use super::error::HttpError;
 use super::resolve::{Guard, is_this_machine};
@@ -64,11 +64,32 @@ pub(super) fn next(
     }
     let guard = guard(from, first, peer, &url);
     match guard.forbidden_literal(&url) {
-        Some(address) => {
-            Err(refused(format!("it leads to {address}, an address of this machine or of the local link")))
-        }
+        Some(address) => Err(forbidden(address)),
         None => Ok(Place { url, guard }),
     }
+}
+
+/// The place `url` that the server at `by`, a URL of the user's, names in another way than by a
+/// redirect.
+///
+/// # Errors
+/// [`HttpError::Redirect`] when it leads where it must not lead.
+pub(super) fn named(by: &Url, url: Url) -> Result<Place, HttpError> {
+    let guard = match by.host() {
+        host if host == url.host() => Guard::None,
+        Some(Host::Ipv4(address)) if is_this_machine(address.into()) => Guard::LinkLocal,
+        Some(Host::Ipv6(address)) if is_this_machine(address.into()) => Guard::LinkLocal,
+        Some(Host::Domain("localhost")) => Guard::LinkLocal,
+        _ => Guard::Local,
+    };
+    match guard.forbidden_literal(&url) {
+        Some(address) => Err(forbidden(address)),
+        None => Ok(Place { url, guard }),
+    }
+}
+
+fn forbidden(address: IpAddr) -> HttpError {
+    refused(format!("it leads to {address}, an address of this machine or of the local link"))
 }
 
 /// A server on this machine may redirect to this machine, and the user's own origin to itself.
@@ -136,6 +157,23 @@ mod tests {
         assert_eq!(guard("http://127.0.0.1:1/", "127.0.0.1", "http://127.0.0.2:2/"), Guard::LinkLocal);
         assert_eq!(guard("http://localhost/", "::1", "http://other/"), Guard::LinkLocal);
         assert_eq!(guard("http://a/", "10.0.0.1", "http://b/"), Guard::Local);
+    }
+
+    #[test]
+    fn what_a_server_names_is_guarded_by_where_the_server_is() {
+        for (by, url, guard) in [
+            ("https://a/", "https://a:8/t", Some(Guard::None)),
+            ("https://127.0.0.1:5/", "https://127.0.0.1:6/t", Some(Guard::None)),
+            ("https://127.0.0.1:5/", "https://127.0.0.2/t", Some(Guard::LinkLocal)),
+            ("https://localhost/", "https://127.0.0.1/t", Some(Guard::LinkLocal)),
+            ("https://[::1]/", "https://169.254.169.254/t", None),
+            ("https://a/", "https://b/t", Some(Guard::Local)),
+            ("https://a/", "https://127.0.0.1/t", None),
+            ("https://a/", "http://[fe80::1]/t", None),
+        ] {
+            let place = named(&Url::parse(by).unwrap(), Url::parse(url).unwrap());
+            assert_eq!(place.map(|place| place.guard).ok(), guard, "{by} {url}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::authority::{Again, Authority};
 use super::error::HttpError;
 use super::facts::{Facts, foreign_encoding};
 use super::link::Link;
-use super::redirect::{Place, next, same_origin};
+use super::redirect::{Place, named, next, same_origin};
 use super::refusal::{Side, refusal, shown};
 use super::resolve::Guard;
 use super::retry::Patience;
@@ -43,7 +43,7 @@ pub(in crate::source) struct Remote {
     pub(in crate::source) name: String,
     pub(super) link: Arc<Link>,
     authority: Arc<dyn Authority>,
-    first: Url,
+    first: Place,
     place: Mutex<Place>,
     answered: AtomicBool,
 }
@@ -51,12 +51,29 @@ pub(in crate::source) struct Remote {
 impl Remote {
     /// The remote side of `url`, which has no credentials any more: `authority` is for its origin.
     pub(in crate::source) fn new(url: Url, authority: Arc<dyn Authority>, link: Arc<Link>) -> Self {
+        Self::at(Place { url, guard: Guard::None }, authority, link)
+    }
+
+    /// The same for a `url` that is not the user's: the server at `by`, which is, names it.
+    ///
+    /// # Errors
+    /// [`HttpError::Redirect`] when it leads where a redirect must not lead.
+    pub(in crate::source) fn named_by(
+        by: &Url,
+        url: Url,
+        authority: Arc<dyn Authority>,
+        link: Arc<Link>,
+    ) -> Result<Self, HttpError> {
+        Ok(Self::at(named(by, url)?, authority, link))
+    }
+
+    fn at(first: Place, authority: Arc<dyn Authority>, link: Arc<Link>) -> Self {
         Self {
-            name: super::redirect::shown(&url),
+            name: super::redirect::shown(&first.url),
             link,
             authority,
-            place: Mutex::new(Place { url: url.clone(), guard: Guard::None }),
-            first: url,
+            place: Mutex::new(first.clone()),
+            first,
             answered: AtomicBool::new(false),
         }
     }
@@ -72,12 +89,12 @@ impl Remote {
     /// Every [`HttpError`] that a request can meet.
     pub(super) async fn ask(&self, want: &Want<'_>) -> Result<Response, HttpError> {
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let moved = place.url != self.first;
+        let moved = place.url != self.first.url;
         let answer = match self.follow(place, want).await {
             // Links that storage services redirect to expire; the first URL gives a fresh one.
             Err(error) if moved && error.is_expiry() => {
                 tracing::debug!("{}: {error}; asking the first URL again", self.name);
-                self.follow(Place { url: self.first.clone(), guard: Guard::None }, want).await
+                self.follow(self.first.clone(), want).await
             }
             other => other,
         };
@@ -165,7 +182,7 @@ impl Remote {
             // What answered through a proxy is not known by its address.
             let proxied = self.link.is_proxied(&place.url);
             let peer = response.remote_addr().map(|address| address.ip()).filter(|_| !proxied);
-            place = next(&place, &self.first, peer, response.headers().get(LOCATION))?;
+            place = next(&place, &self.first.url, peer, response.headers().get(LOCATION))?;
         }
         Err(HttpError::Redirect(format!("there are more than {MOST_REDIRECTS} in a row")))
     }
@@ -184,7 +201,10 @@ impl Remote {
 
     async fn send(&self, place: &Place, want: &Want<'_>) -> Result<Response, HttpError> {
         let (client, proxy) = self.link.client(place);
-        let mut request = want.put_on(client.get(place.url.clone()));
+        if want.is_secret() && !same_origin(&self.first.url, &place.url) {
+            return Err(HttpError::Redirect("it would take a secret to another origin".to_owned()));
+        }
+        let mut request = want.request(client, place.url.clone());
         if self.is_for(place) {
             request = request.headers(self.authority.headers());
         }
@@ -196,7 +216,7 @@ impl Remote {
     /// Whether what proves who asks may be sent to `place`.
     fn is_for(&self, place: &Place) -> bool {
         let trusted = self.context().network.forwarding == Forwarding::Trusted;
-        trusted || same_origin(&self.first, &place.url)
+        trusted || same_origin(&self.first.url, &place.url)
     }
 
     /// Lets an answer pass, or says why not.

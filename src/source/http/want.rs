@@ -4,8 +4,9 @@
 
 use std::ops::Range;
 
-use reqwest::RequestBuilder;
-use reqwest::header::{ACCEPT, IF_RANGE, RANGE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_RANGE, RANGE};
+use reqwest::{Client, RequestBuilder};
+use url::Url;
 
 use super::facts::Validator;
 
@@ -14,17 +15,23 @@ pub(super) struct Want<'a> {
     range: Option<String>,
     validator: Option<&'a Validator>,
     accept: Option<&'a str>,
+    form: Option<&'a str>,
 }
 
 impl<'a> Want<'a> {
     /// Everything, as a browser would ask.
     pub(super) fn plain() -> Self {
-        Self { range: None, validator: None, accept: None }
+        Self { range: None, validator: None, accept: None, form: None }
     }
 
     /// Everything, of one of the media types `accept`.
     pub(super) fn document(accept: &'a str) -> Self {
         Self { accept: Some(accept), ..Self::plain() }
+    }
+
+    /// What comes of a form that holds a secret.
+    pub(super) fn form(form: &'a str) -> Self {
+        Self { form: Some(form), ..Self::plain() }
     }
 
     /// Everything, as a question whether the server knows ranges.
@@ -34,17 +41,29 @@ impl<'a> Want<'a> {
 
     /// Everything from `at` on of the object that `validator` names.
     pub(super) fn rest(at: u64, validator: &'a Validator) -> Self {
-        Self { range: Some(format!("bytes={at}-")), validator: Some(validator), accept: None }
+        Self { range: Some(format!("bytes={at}-")), validator: Some(validator), ..Self::plain() }
     }
 
     /// A part, which is not empty, of the object that `validator` names.
     pub(super) fn part(part: &Range<u64>, validator: &'a Validator) -> Self {
         let range = format!("bytes={}-{}", part.start, part.end.saturating_sub(1));
-        Self { range: Some(range), validator: Some(validator), accept: None }
+        Self { range: Some(range), validator: Some(validator), ..Self::plain() }
     }
 
-    /// `request` with the headers that say so.
-    pub(super) fn put_on(&self, mut request: RequestBuilder) -> RequestBuilder {
+    /// Whether what is sent is for the own origin only.
+    pub(super) fn is_secret(&self) -> bool {
+        self.form.is_some()
+    }
+
+    /// The request that says so.
+    pub(super) fn request(&self, client: &Client, url: Url) -> RequestBuilder {
+        let mut request = match self.form {
+            Some(form) => client
+                .post(url)
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form.to_owned()),
+            None => client.get(url),
+        };
         if let Some(range) = &self.range {
             request = request.header(RANGE, range);
         }
