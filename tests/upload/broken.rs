@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{post, states};
+use super::{Papers, post, states};
 use crate::cli::Disks;
 use crate::common::upload::{Receiver, Wire, curl, curl_command};
 use crate::common::wait_for;
@@ -102,7 +102,9 @@ fn a_silent_client_is_given_up_and_the_next_is_taken() {
 fn heads_that_are_too_long_or_too_slow_end_their_connection() {
     let disks = Disks::new();
     let receiver = Receiver::plain(&disks.target, &[]);
+    let tls = Papers::new(disks.dir()).receiver(&disks.dir().join("other.img"), &[]);
     let start = Instant::now();
+    let handshake = Wire::open(&tls);
     let mut slow = Wire::open(&receiver);
     slow.send("POST /v1beta1/upload HTTP/1.1\r\n");
     let idle = Wire::open(&receiver);
@@ -112,6 +114,7 @@ fn heads_that_are_too_long_or_too_slow_end_their_connection() {
     curl([receiver.url("/healthz")]).expect(200);
     slow.rest();
     idle.rest();
+    handshake.rest();
     let took = start.elapsed();
     assert!(took > Duration::from_secs(9) && took < Duration::from_secs(15), "{took:?}");
     receiver.post(&disks.raw).expect(200);
