@@ -16,5 +16,6 @@ mod memory;
 mod proxy;
 mod readme;
 mod redirects;
+mod registry;
 mod rooms;
 mod tls;
