@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod aliases;
+mod archive;
 mod budget;
 mod cli;
 mod command_line;
@@ -11,6 +12,7 @@ mod devices;
 mod differential;
 mod fixtures;
 mod forward;
+mod images;
 mod matrix;
 mod memory;
 mod proxy;
@@ -19,3 +21,4 @@ mod redirects;
 mod registry;
 mod rooms;
 mod tls;
+mod upload;

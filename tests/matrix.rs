@@ -3,6 +3,8 @@
 //! What to expect comes from the program's own table.
 
 mod images;
+mod registry;
+mod upload;
 mod web;
 
 use std::ffi::OsString;

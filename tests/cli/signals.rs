@@ -6,19 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::Disks;
-use crate::common::{child, run};
-
-/// Waits until `happened`, for a while.
-pub(super) fn wait_for(happened: impl Fn() -> bool) -> bool {
-    let start = Instant::now();
-    while !happened() {
-        if start.elapsed() > Duration::from_secs(10) {
-            return false;
-        }
-        sleep(Duration::from_millis(10));
-    }
-    true
-}
+use crate::common::{child, run, wait_for};
 
 /// The exit code when `signal` comes while a pipe that never ends is poured.
 fn stopped_by(signal: Signal, disks: &Disks, bytes: &[u8]) -> i32 {

@@ -42,7 +42,7 @@ fn a_partial_target_with_its_marker_may_be_started_again() {
     let disks = Disks::new();
     let half = disks.bytes[..2 << 20].to_vec();
     let running = run::import("-", &disks.target).fed_and_held(half).start();
-    let began = super::signals::wait_for(|| disks.marker().exists() && disks.target.exists());
+    let began = crate::common::wait_for(|| disks.marker().exists() && disks.target.exists());
     assert!(began, "neither a target nor its marker appeared");
     crate::common::child::signal(&running.child, rustix::process::Signal::KILL);
     assert_eq!(running.finish_killed(), 9);

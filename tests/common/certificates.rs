@@ -65,6 +65,15 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// As [`Authority::client`], but its time is over.
+    pub(crate) fn expired_client(&self, name: &str) -> Identity {
+        let mut params = params(name, &[]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_before = date_time_ymd(2001, 1, 1);
+        params.not_after = date_time_ymd(2002, 1, 1);
+        self.sign(&params)
+    }
+
     fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();

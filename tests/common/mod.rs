@@ -18,12 +18,27 @@ pub(crate) mod run;
 pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod tally;
+pub(crate) mod upload;
 
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// A temporary directory for one test, beside the build's other files: room and sparse files.
 pub(crate) fn workshop() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("diskpour-test-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// Waits until `happened`, for a while.
+pub(crate) fn wait_for(happened: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while !happened() {
+        if start.elapsed() > Duration::from_secs(10) {
+            return false;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    true
 }
 
 /// A path within the project.

@@ -33,6 +33,13 @@ pub(crate) struct Layer {
     diff: String,
 }
 
+impl Layer {
+    /// The sha256 of the layer as it is stored.
+    pub(crate) fn digest(&self) -> String {
+        digest::bytes(&self.bytes)
+    }
+}
+
 /// A directory in the form of the OCI image layout.
 pub(crate) struct OciLayout {
     dir: PathBuf,

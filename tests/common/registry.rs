@@ -85,6 +85,17 @@ impl Registry {
         assert!(output.status.success(), "{command:?}: {said}\n{}", self.service.log());
     }
 
+    /// Turns a bit in the middle of the blob `digest`, as a bad disk does.
+    pub(crate) fn rot(&self, digest: &str) {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let blobs = self.home.path().join("storage/docker/registry/v2/blobs/sha256");
+        let path = blobs.join(&hex[..2]).join(hex).join("data");
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        fs::write(path, bytes).unwrap();
+    }
+
     /// The body that curl gets from a path of the registry's interface.
     pub(crate) fn curl(&self, args: &[&str], path: &str) -> String {
         let (ca, user) = (self.ca_cert(), format!("{USER}:{PASSWORD}"));

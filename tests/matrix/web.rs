@@ -59,7 +59,7 @@ fn https_with_a_custom_ca_uses_scratch_where_its_cells_say_so() {
     let authority = Authority::new("the user's");
     let ca = authority.save(images.dir(), "ca.pem");
     let site = Site::tls(&authority.loopback());
-    let nginx = Nginx::start(images.dir(), &[site.clone()]);
+    let nginx = Nginx::start(images.dir(), std::slice::from_ref(&site));
     let own = |run: Run| run.arg("--ca-cert").arg(&ca);
     walk(Endpoint::HttpsCustomCa, &images, &from(&nginx, own));
     // Basic authentication together with a custom CA is the same row.
