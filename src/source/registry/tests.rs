@@ -103,7 +103,7 @@ fn indexes_may_be_flat_or_one_deep_and_no_deeper() {
     fs::write(dir.path().join("index.json"), index(&images)).unwrap();
     assert_eq!(poured(&path, wish()).unwrap(), "s390x");
     let inner = blob(dir.path(), INDEX, index(&images).as_bytes());
-    fs::write(dir.path().join("index.json"), index(&[inner.clone()])).unwrap();
+    fs::write(dir.path().join("index.json"), index(std::slice::from_ref(&inner))).unwrap();
     assert_eq!(poured(&path, wish()).unwrap(), "s390x");
     let mut deep = inner;
     deep["platform"] = images[2]["platform"].take();
