@@ -58,6 +58,7 @@ fn obey(command: Command, pen: &Pen) -> Result<(), Error> {
         Command::Matrix(OutputStyle::Text) => told(report::say(matrix::to_text().as_bytes())),
         Command::Matrix(OutputStyle::Json) => told(report::say((matrix::to_json() + "\n").as_bytes())),
         Command::Completions(shell) => told(report::say(&config::completions(shell))),
+        Command::Worker(_) => Err(Error::new(Kind::Other, "not yet")),
         Command::Man(page) => told(config::man(page).and_then(|roff| report::say(&roff))),
     }
 }
