@@ -166,7 +166,7 @@ impl View {
 
     fn look_in(&mut self, wanted: &[Vec<u8>], path: &[Vec<u8>], member: &Member) -> Look {
         let Some(below) = path.strip_prefix(wanted) else {
-            self.aside.add_once(top(path));
+            self.aside.add_once(top(path, member));
             return Look::Aside;
         };
         match below {
@@ -191,7 +191,7 @@ impl View {
             return if way { Look::Aside } else { self.spoilt(path, member) };
         }
         let beside = wanted.split_last().zip(path.split_last()).is_some_and(|((_, a), (_, b))| a == b);
-        self.aside.add_once(if beside { described(path, member) } else { top(path) });
+        self.aside.add_once(if beside { described(path, member) } else { top(path, member) });
         Look::Aside
     }
 
@@ -261,8 +261,8 @@ fn parts(name: &[u8]) -> Option<Path> {
 }
 
 /// The first part of a path, as a message shows it.
-fn top(path: &[Vec<u8>]) -> String {
-    let slash = if path.len() > 1 { "/" } else { "" };
+fn top(path: &[Vec<u8>], member: &Member) -> String {
+    let slash = if path.len() > 1 || member.kind == MemberKind::Directory { "/" } else { "" };
     format!("/{}{slash}", shown(path.first().map(Vec::as_slice).unwrap_or_default()))
 }
 
