@@ -60,7 +60,7 @@ while [ "$volumes" -gt 0 ]; do
         mkdir -p "$within"
         mount --rbind "$without" "$within"
     else
-        touch "$within"
+        [ -e "$within" ] || touch "$within"
         mount --bind "$without" "$within"
     fi
 done
