@@ -22,7 +22,9 @@ use std::time::Instant;
 use bench::Bench;
 
 use crate::common::apart::apart;
+use crate::common::pod::{self, Pod};
 use crate::common::tally::words;
+use crate::common::workshop;
 
 /// A number of the contract, what it is about, and what shows it: the words say what was seen.
 type Row = (&'static str, &'static str, fn(&Bench) -> String);
@@ -46,6 +48,27 @@ fn rows() -> Vec<Row> {
     let mut rows = parts.concat();
     rows.sort_by_key(|(number, ..)| (number.as_bytes()[0], number[1..].parse::<u32>().unwrap()));
     rows
+}
+
+#[test]
+fn a_pod_is_known_by_its_variables_and_its_programs_name() {
+    let workshop = workshop();
+    apart(|| {
+        let pod = || Pod::new(workshop.path()).volume("/data", pod::memory(workshop.path(), "data", 1 << 20));
+        // Nobody says what to do: how the program is used.
+        let ended = pod().arg("worker").run();
+        ended.expect(2).logs("IMPORTER_SOURCE");
+        assert_eq!(ended.message, "");
+        let named = || pod().called("cdi-importer").env("PREALLOCATION", "false");
+        named().run().expect(1).tells("Unknown data source: ");
+        named().env("IMPORTER_SOURCE", "glance").run().expect(1).tells("Unknown data source: glance");
+        named().env("IMPORTER_IMAGE_SIZE", "5GB").run().expect(1).tells("IMPORTER_IMAGE_SIZE");
+        named().arg("-no-such-flag").run().expect(2);
+        for arg in ["worker", "-alsologtostderr", "--v=1"] {
+            let pod = pod().env("IMPORTER_SOURCE", "vddk").env("PREALLOCATION", "F").arg(arg);
+            pod.arg("-v=3").run().expect(1).tells("Unable to connect to vddk data source: ");
+        }
+    });
 }
 
 #[test]

@@ -233,7 +233,6 @@ pub(super) fn is_capacity(ended: &Ended) {
 
 /// The size that a disk grows to where `bytes` are available and the overhead is 0.06.
 pub(super) fn usable(bytes: u64) -> u64 {
-    // Floating point as in CDI; the values of the tests are far from where rounding matters.
-    let bytes = (bytes as f64 / 1.06).ceil();
-    (bytes / MI as f64).floor() as u64 * MI
+    // Exact, where CDI computes in floating point; the tests are far from where that matters.
+    (bytes * 100).div_ceil(106) / MI * MI
 }

@@ -4,11 +4,13 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use super::Row;
 use super::bench::{Bench, ODD, Volumes, is_complete};
 use crate::common::apart::command;
+use crate::common::group::Group;
 use crate::common::{digest, noise, pod, qemu, wait_for};
 
 pub(super) const ROWS: &[Row] = &[("A43", "3 GiB within 256 MiB of memory, to a slow target", a43)];
@@ -18,34 +20,6 @@ const MEMORY: u64 = 256 << 20;
 
 /// Bits per second that the slow device takes: some 64 MB/s.
 const RATE: &str = "rate=512M";
-
-/// A control group that ends with the test.
-struct Group(PathBuf);
-
-impl Group {
-    fn new() -> Option<Self> {
-        let name = format!("diskpour-test-{}", std::process::id());
-        let limits = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
-        limits.into_iter().find_map(|(root, limit)| {
-            let dir = Path::new(root).join(&name);
-            fs::create_dir(&dir).ok()?;
-            let group = Self(dir);
-            fs::write(group.0.join(limit), MEMORY.to_string()).ok()?;
-            Some(group)
-        })
-    }
-
-    /// A number of the group, by its name in either version.
-    fn number(&self, names: [&str; 2]) -> Option<u64> {
-        names.iter().find_map(|name| fs::read_to_string(self.0.join(name)).ok()?.trim().parse().ok())
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        fs::remove_dir(&self.0).ok();
-    }
-}
 
 /// A block device that takes its time, with a file system on it.
 struct Slow {
@@ -108,27 +82,47 @@ fn a43(bench: &Bench) -> String {
         Ok(slow) => (Some(slow), "ext4 on a device of 64 MB/s".to_owned()),
         Err(why) => (None, format!("a usual target ({why})")),
     };
-    let group = Group::new();
-    let run = |url: &str| {
-        let mut pod =
-            volumes.http(url).env("IMPORTER_IMAGE_SIZE", SIZE.to_string()).within(Duration::from_secs(300));
+    let group = Group::new(MEMORY);
+    // In one pass, and by ranges.
+    let urls = [bench.nginx.url(ODD, "plain/large.qcow2"), bench.url("large.qcow2")];
+    let mut dirty = 0;
+    for url in urls {
+        let pod =
+            volumes.http(&url).env("IMPORTER_IMAGE_SIZE", SIZE.to_string()).env("FILESYSTEM_OVERHEAD", "0");
+        let mut pod = pod.within(Duration::from_secs(300));
         if let Some(group) = &group {
-            pod = pod.cgroup(&group.0);
+            pod = pod.cgroup(group.dir());
         }
-        let ended = pod.env("FILESYSTEM_OVERHEAD", "0").run();
+        let (ended, most) = thread::scope(|scope| {
+            let run = scope.spawn(|| pod.run());
+            let mut most = 0;
+            while !run.is_finished() {
+                most = most.max(waiting_pages());
+                thread::sleep(Duration::from_millis(50));
+            }
+            (run.join().unwrap(), most)
+        });
         is_complete(&ended, false);
         assert_eq!(digest::disk(&volumes.disk()), sum);
-        ended.peak
-    };
-    // In one pass, and by ranges.
-    let peaks = [run(&bench.nginx.url(ODD, "plain/large.qcow2")), run(&bench.url("large.qcow2"))];
-    let most = group.as_ref().and_then(|group| group.number(["memory.max_usage_in_bytes", "memory.peak"]));
+        dirty = dirty.max(most);
+    }
     fs::remove_file(bench.root().join("large.qcow2")).unwrap();
     drop(slow);
-    let memory = match (&group, most) {
-        (Some(_), Some(most)) => format!("a group of 256 MiB used {} MiB, page cache included", most >> 20),
-        (Some(_), None) => "a group of 256 MiB".to_owned(),
-        (None, _) => "no control group can be made here".to_owned(),
+    let memory = match group.map(|group| group.peak()) {
+        Some(Some(most)) => format!("a group of 256 MiB used {} MiB, page cache included", most >> 20),
+        Some(None) => "within a group of 256 MiB".to_owned(),
+        None => {
+            assert!(dirty < MEMORY, "{dirty} bytes wait to be written");
+            "no control group can be made here".to_owned()
+        }
     };
-    format!("exit 0 twice onto {target}; {memory}; resident {} and {} MiB", peaks[0] >> 20, peaks[1] >> 20)
+    format!("exit 0 twice onto {target}; {memory}; at most {} MiB dirty on the machine", dirty >> 20)
+}
+
+/// Bytes in the machine's memory that wait to be written.
+fn waiting_pages() -> u64 {
+    let info = fs::read_to_string("/proc/meminfo").unwrap();
+    let waiting = |line: &&str| line.starts_with("Dirty:") || line.starts_with("Writeback:");
+    let kibibytes = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+    info.lines().filter(waiting).filter_map(kibibytes).sum::<u64>() << 10
 }

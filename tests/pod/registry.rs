@@ -218,9 +218,11 @@ fn e8(bench: &Bench) -> String {
     format!("below the disk it is not read; above it: {}", ended.message)
 }
 
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
 fn e9(bench: &Bench) -> String {
-    let two: &[(&str, &[u8])] = &[("disk/a.img", b"a"), ("disk/b.img", b"b")];
-    let rows: [(&[(&str, &[u8])], &str); 5] = [
+    let two: Files = &[("disk/a.img", b"a"), ("disk/b.img", b"b")];
+    let rows: [(Files, &str); 5] = [
         (&[("etc/passwd", b"x")], "Failed to find VM disk image file in the container image"),
         (&[("disk.img", b"x")], "image directory does not exist"),
         (&[("disk/.wh.x", b"")], "image file does not exist in image directory - directory is empty"),
