@@ -8,15 +8,24 @@ use std::time::{Duration, Instant};
 use std::{io, panic};
 
 use diskpour::config::{
-    self, Command, Config, ImportConfig, InspectConfig, OutputStyle, Parsed, ServeConfig,
+    self, Command, Config, ImportConfig, ImporterPod, InspectConfig, OutputStyle, Parsed, PodError,
+    ServeConfig, Worker,
 };
 use diskpour::error::{Error, Kind};
 use diskpour::inspect::Inspection;
 use diskpour::progress::{Progress, Stop};
-use diskpour::report::{self, Pen, Reporter};
+use diskpour::report::termination::{self, Ended};
+use diskpour::report::{self, Pen, Percent, Reporter};
+use diskpour::serve::Metrics;
 use diskpour::{import, inspect, matrix, serve, sys};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+/// The counter of importer pods that the controller asks for.
+const IMPORT_METRIC: &str = "kubevirt_cdi_import_progress_total";
+
+/// What the user reads after a panic, whose own words went to the log.
+const DEFECT: &str = "a defect of diskpour ended the run; please report the line above";
 
 /// How long a run may take to end after a signal before it is ended.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -42,12 +51,54 @@ fn main() {
 fn run(config: Config) -> u8 {
     let pen = Pen::default();
     report::start_log(config.log_level, config.colour, &pen);
+    if let Command::Worker(worker) = config.command {
+        return work(worker, &pen);
+    }
     let output = config.command.output();
     // Threads and files of the run are gone when this returns, whichever way it ended.
     let done = catch_unwind(AssertUnwindSafe(|| obey(config.command, &pen)));
-    let defect =
-        || Error::new(Kind::Other, "a defect of diskpour ended the run; please report the line above");
-    code_of(done.unwrap_or_else(|_| Err(defect())), output)
+    code_of(done.unwrap_or_else(|_| Err(Error::new(Kind::Other, DEFECT))), output)
+}
+
+/// Does what a pod is for, and leaves its termination message; the exit code.
+fn work(worker: Worker, pen: &Pen) -> u8 {
+    let done = catch_unwind(AssertUnwindSafe(|| match worker {
+        Worker::Importer(pod) => importer(pod, pen),
+    }));
+    let failed = |text: &str| Ended { exit_code: 1, message: Some(termination::plain(text)) };
+    let ended = match done {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => failed(&error.to_string()),
+        Err(_) => failed(DEFECT),
+    };
+    if let Some(message) = ended.message {
+        termination::last_words(&message);
+    }
+    ended.exit_code
+}
+
+fn importer(pod: Result<Box<ImporterPod>, PodError>, pen: &Pen) -> Result<Ended, Error> {
+    let pod = match pod {
+        Ok(pod) => pod,
+        Err(error) => {
+            report::failure(&Error::new(Kind::Usage, error.clone()), OutputStyle::Text);
+            // CDI's importer ends without a message there, and the log stands in for it.
+            let silent = error == PodError::Preallocation;
+            return Ok(Ended {
+                exit_code: 1,
+                message: (!silent).then(|| termination::plain(&error.to_string())),
+            });
+        }
+    };
+    let (progress, stop) =
+        watched(pen, |error| termination::last_words(&termination::plain(&error.to_string())))?;
+    let (counted, percent) = (Arc::clone(&progress), Percent::default());
+    let metrics = Metrics::start(IMPORT_METRIC, &pod.owner_uid, Arc::new(move || percent.of(&counted)));
+    let reporter = Reporter::start(&progress, pod.import.progress, pen);
+    let ended = import::pod::run(&pod, &progress, &stop);
+    reporter.finish();
+    drop(metrics);
+    Ok(ended)
 }
 
 fn obey(command: Command, pen: &Pen) -> Result<(), Error> {
@@ -58,12 +109,14 @@ fn obey(command: Command, pen: &Pen) -> Result<(), Error> {
         Command::Matrix(OutputStyle::Text) => told(report::say(matrix::to_text().as_bytes())),
         Command::Matrix(OutputStyle::Json) => told(report::say((matrix::to_json() + "\n").as_bytes())),
         Command::Completions(shell) => told(report::say(&config::completions(shell))),
+        // Pods have an end of their own.
+        Command::Worker(_) => Ok(()),
         Command::Man(page) => told(config::man(page).and_then(|roff| report::say(&roff))),
     }
 }
 
 fn import(config: &ImportConfig, pen: &Pen) -> Result<(), Error> {
-    let (progress, stop) = watched(config.output, pen)?;
+    let (progress, stop) = watched(pen, telling(config.output))?;
     let reporter = Reporter::start(&progress, config.progress, pen);
     let outcome = import::run(config, &progress, &stop);
     reporter.finish();
@@ -73,14 +126,14 @@ fn import(config: &ImportConfig, pen: &Pen) -> Result<(), Error> {
 }
 
 fn inspect(config: &InspectConfig, pen: &Pen) -> Result<(), Error> {
-    let (progress, stop) = watched(config.output, pen)?;
+    let (progress, stop) = watched(pen, telling(config.output))?;
     let found = inspect::run(config, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
     told(report::result(&found, Inspection::to_text, config.output))
 }
 
 fn upload_server(config: &ServeConfig, pen: &Pen) -> Result<(), Error> {
     let output = config.import.output;
-    let (progress, stop) = watched(output, pen)?;
+    let (progress, stop) = watched(pen, telling(output))?;
     let outcome = serve::run(config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
     report::warnings(&outcome.warnings, output);
     told(report::result(&outcome, ToString::to_string, output))
@@ -106,8 +159,16 @@ fn code_of(done: Result<(), Error>, output: OutputStyle) -> u8 {
     error.kind().verdict().exit_code
 }
 
-/// Counters, and a wish to end that SIGINT and SIGTERM set.
-fn watched(output: OutputStyle, pen: &Pen) -> Result<(Arc<Progress>, Arc<Stop>), Error> {
+/// Tells people why a run ended.
+fn telling(output: OutputStyle) -> impl FnOnce(&Error) + Send + 'static {
+    move |error| report::failure(error, output)
+}
+
+/// Counters, and a wish to end that SIGINT and SIGTERM set. When a signal ends the process, `tell` says so.
+fn watched(
+    pen: &Pen,
+    tell: impl FnOnce(&Error) + Send + 'static,
+) -> Result<(Arc<Progress>, Arc<Stop>), Error> {
     let (progress, stop) = (Arc::new(Progress::default()), Arc::new(Stop::default()));
     let failed = |error| Error::new(Kind::Other, format!("cannot wait for signals: {error}"));
     let signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
@@ -115,7 +176,7 @@ fn watched(output: OutputStyle, pen: &Pen) -> Result<(Arc<Progress>, Arc<Stop>),
     let last_steps = move |error: &Error| {
         run.undo.run();
         pen.clear();
-        report::failure(error, output);
+        tell(error);
     };
     let watch = move || obey_signals(signals, &wish, last_steps);
     thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(failed)?;

@@ -11,6 +11,11 @@ pub(super) fn variable(name: impl AsRef<std::ffi::OsStr>) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// The variable `name` as text; an empty one counts as unset.
+pub(super) fn text(name: &str) -> Option<String> {
+    variable(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 /// Whether the variable `name` is set to nothing.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(super) fn is_empty(name: impl AsRef<std::ffi::OsStr>) -> bool {

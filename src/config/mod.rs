@@ -8,6 +8,7 @@ mod environment;
 mod meaning;
 mod network;
 mod pages;
+mod pod;
 mod serve;
 mod usage;
 
@@ -31,6 +32,7 @@ pub use choices::{
 };
 pub use clap_complete::Shell;
 pub use pages::{Page, completions, man};
+pub use pod::{ImporterPod, NodePull, PodError, PodSource, Worker};
 pub use serve::{Clients, Security, ServeConfig, TlsConfig, TlsVersion};
 pub use usage::UsageError;
 
@@ -69,6 +71,8 @@ pub enum Command {
     Completions(Shell),
     /// Print a manual page.
     Man(Page),
+    /// Do what a pod of CDI is for.
+    Worker(Worker),
 }
 
 impl Command {
@@ -80,7 +84,7 @@ impl Command {
             Self::Inspect(config) => config.output,
             Self::UploadServer(config) => config.import.output,
             Self::Matrix(output) => *output,
-            Self::Completions(_) | Self::Man(_) => OutputStyle::Text,
+            Self::Completions(_) | Self::Man(_) | Self::Worker(_) => OutputStyle::Text,
         }
     }
 }
@@ -112,6 +116,8 @@ pub struct ImportConfig {
     pub network: Arc<NetworkOptions>,
     /// Threads that decode.
     pub workers: usize,
+    /// The fewest bytes that an image may have, its codecs off.
+    pub least: u64,
     /// The size in bytes that the disk grows to.
     pub size: Option<u64>,
     /// The largest disk in bytes that is taken, or the most bytes of an archive's files together.
@@ -179,6 +185,12 @@ impl fmt::Debug for InspectConfig {
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Parsed, UsageError> {
     let argv: Vec<OsString> = argv.into_iter().collect();
     let output = usage::output_of(&argv);
+    if let Some(called) = pod::called(&argv) {
+        let call = called.map_err(|error| UsageError::new(error.to_string(), OutputStyle::Text))?;
+        let command = Command::Worker(call.worker);
+        let config = Config { command, log_level: call.log_level, colour: environment::stderr_colour() };
+        return Ok(Parsed::Run(Box::new(config)));
+    }
     let matches = match args::command().try_get_matches_from(&argv) {
         Ok(matches) => matches,
         Err(said) if !said.use_stderr() => return Ok(Parsed::Say(help(&said))),

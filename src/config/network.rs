@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
-use super::environment::variable;
+use super::environment::text;
 use crate::source::{Forwarding, NetworkOptions, ProxyOptions, RegistryOptions, Secret, Verification};
 
 const NETWORK: &str = "Network";
@@ -87,20 +87,17 @@ pub(super) fn options(args: NetworkArgs) -> Arc<NetworkOptions> {
         proxy_ca_certs: args.proxy_ca_cert,
         verification: if args.insecure { Verification::Insecure } else { Verification::Full },
         proxies: proxies(),
+        user_agent: None,
         registry: RegistryOptions { auth_file: args.auth_file, arch: args.arch, image_path: args.image_path },
     })
 }
 
 /// The proxies of the environment; lower case wins, as it does for curl.
-fn proxies() -> ProxyOptions {
+pub(super) fn proxies() -> ProxyOptions {
     let either = |lower: &str| text(lower).or_else(|| text(&lower.to_uppercase()));
     ProxyOptions {
         http: either("http_proxy").map(Secret::new),
         https: either("https_proxy").map(Secret::new),
         direct: either("no_proxy"),
     }
-}
-
-fn text(name: &str) -> Option<String> {
-    variable(name).map(|value| value.to_string_lossy().into_owned())
 }

@@ -4,6 +4,7 @@
 
 mod archive;
 pub(crate) mod head;
+pub mod pod;
 pub(crate) mod tap;
 
 use std::sync::Arc;
@@ -122,11 +123,13 @@ fn context(config: &ImportConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) ->
         idle_timeout: config.idle_timeout,
         connections: config.connections,
         network: Arc::clone(&config.network),
+        notes: Arc::default(),
     }
 }
 
 fn choices(config: &ImportConfig) -> Choices {
-    Choices { format: config.format, compression: config.compression, workers: config.workers }
+    let (format, compression) = (config.format, config.compression);
+    Choices { format, compression, workers: config.workers, least: config.least }
 }
 
 /// The row of the matrix for a SOURCE argument.

@@ -12,6 +12,7 @@ mod bridge;
 mod ciphers;
 mod connection;
 mod form;
+mod metrics;
 mod name;
 mod race;
 mod request;
@@ -36,6 +37,8 @@ use crate::error::{Error, Kind};
 use crate::progress::{Progress, Stop};
 use crate::report::{Outcome, Pen};
 use crate::sink::{self, Existing, TargetSpec};
+
+pub use metrics::{Gauge, Metrics};
 
 use connection::Door;
 use race::{Either, race};

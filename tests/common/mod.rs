@@ -1,15 +1,19 @@
 //! What the tests share: running the program, judging by `qemu-img`, serving files, real servers.
 
+pub(crate) mod apart;
 pub(crate) mod certificates;
 pub(crate) mod child;
 pub(crate) mod depot;
+pub(crate) mod device;
 pub(crate) mod digest;
 pub(crate) mod foreign;
+pub(crate) mod group;
 pub(crate) mod layout;
 pub(crate) mod ledger;
 pub(crate) mod map;
 pub(crate) mod nginx;
 pub(crate) mod oci;
+pub(crate) mod pod;
 pub(crate) mod proxy;
 pub(crate) mod qemu;
 pub(crate) mod recipe;

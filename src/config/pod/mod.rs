@@ -1,0 +1,97 @@
+//! Pods: no subcommand, and an environment that says what to do.
+//!
+//! Refuses to know: what a worker does, and whether the files that variables name are there.
+
+mod flags;
+mod importer;
+mod values;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use super::LogLevel;
+use super::environment::text;
+use flags::{FlagError, Flags};
+
+pub use importer::{ImporterPod, NodePull, PodError, PodSource};
+
+/// A verbosity from which on everything is logged.
+const CHATTY: u32 = 4;
+
+/// What a container does in a pod of CDI.
+#[derive(Clone, Debug)]
+pub enum Worker {
+    /// Imports an image, as the environment says, if it makes sense.
+    Importer(Result<Box<ImporterPod>, PodError>),
+}
+
+/// A worker, and how much it logs.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) worker: Worker,
+    pub(super) log_level: LogLevel,
+}
+
+/// Why a pod does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CallError {
+    /// The command line.
+    #[error(transparent)]
+    Flag(#[from] FlagError),
+    /// `diskpour worker` in an environment of nobody.
+    #[error("the environment says nothing of what to do; a pod has IMPORTER_SOURCE, for example")]
+    NoRole,
+}
+
+/// The parts that one binary plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Importer,
+}
+
+/// What `argv`, the program's name first, and the environment call for; none for a person's command.
+///
+/// # Errors
+/// [`CallError`] for a flag that Go's package would refuse, and for `worker` without a role.
+pub(super) fn called(argv: &[OsString]) -> Option<Result<Call, CallError>> {
+    let (name, words) = argv.split_first()?;
+    let forced = words.first().is_some_and(|word| word == "worker");
+    let words = if forced { words.get(1..).unwrap_or_default() } else { words };
+    let flags = flags::parse(words, &[]);
+    let role = match (by_name(name), forced) {
+        (Some(role), _) => role,
+        (None, true) => match by_variables() {
+            Some(role) => role,
+            None => return Some(Err(CallError::NoRole)),
+        },
+        // Somebody who types a command means the command, whatever the environment says.
+        (None, false) => by_variables().filter(|_| flags.is_ok())?,
+    };
+    Some(match flags {
+        Ok(flags) => Ok(Call { worker: worker(role), log_level: log_level(&flags) }),
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// The role of a binary that is called `name`, as CDI's images call theirs.
+fn by_name(name: &OsStr) -> Option<Role> {
+    match Path::new(name).file_name()?.to_str()? {
+        "cdi-importer" => Some(Role::Importer),
+        _ => None,
+    }
+}
+
+/// The role that the variables of the environment are for.
+fn by_variables() -> Option<Role> {
+    text("IMPORTER_SOURCE").map(|_| Role::Importer)
+}
+
+fn worker(role: Role) -> Worker {
+    match role {
+        Role::Importer => Worker::Importer(ImporterPod::read().map(Box::new)),
+    }
+}
+
+fn log_level(flags: &Flags) -> LogLevel {
+    if flags.verbosity() >= CHATTY { LogLevel::Debug } else { LogLevel::Info }
+}
