@@ -20,6 +20,7 @@ mod ledger;
 mod name;
 mod pax;
 mod place;
+mod single;
 mod sparse;
 mod tree;
 mod walk;
@@ -30,6 +31,7 @@ pub use error::ArchiveError;
 pub use extract::Unpacked;
 pub use header::is_header;
 pub use place::{Place, open};
+pub use single::single;
 
 use crate::sink::Existing;
 
