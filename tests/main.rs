@@ -14,6 +14,7 @@ mod fixtures;
 mod forward;
 mod matrix;
 mod memory;
+mod pod;
 mod proxy;
 mod readme;
 mod redirects;
