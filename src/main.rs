@@ -14,6 +14,7 @@ use diskpour::error::{Error, Kind};
 use diskpour::inspect::Inspection;
 use diskpour::progress::{Progress, Stop};
 use diskpour::report::{self, Pen, Reporter};
+use diskpour::serve::Ending;
 use diskpour::{import, inspect, matrix, serve, sys};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -82,7 +83,10 @@ fn inspect(config: &InspectConfig, pen: &Pen) -> Result<(), Error> {
 fn upload_server(config: &ServeConfig, pen: &Pen) -> Result<(), Error> {
     let output = config.import.output;
     let (progress, stop) = watched(output, pen)?;
-    let outcome = serve::run(config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
+    let ended = serve::run(config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
+    // Only a pod has a deadline.
+    let Ending::Delivered(delivery) = ended else { return Ok(()) };
+    let outcome = delivery.outcome;
     report::warnings(&outcome.warnings, output);
     told(report::result(&outcome, ToString::to_string, output))
 }

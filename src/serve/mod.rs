@@ -12,6 +12,7 @@ mod bridge;
 mod ciphers;
 mod connection;
 mod form;
+mod job;
 mod name;
 mod race;
 mod request;
@@ -23,7 +24,7 @@ mod transfer;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -34,10 +35,12 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::{Clients, ImportConfig, Overwrite, Security, ServeConfig};
 use crate::error::{Error, Kind};
 use crate::progress::{Progress, Stop};
-use crate::report::{Outcome, Pen};
+use crate::report::Pen;
+use crate::report::termination::Termination;
 use crate::sink::{self, Existing, TargetSpec};
 
 use connection::Door;
+pub use job::Delivery;
 use race::{Either, race};
 use state::Desk;
 
@@ -62,7 +65,36 @@ struct Service {
     pen: Pen,
 }
 
-/// Takes uploads until one has succeeded; says through `pen` where it listens.
+/// How a server ends that nothing has broken.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// An upload succeeded.
+    Delivered(Box<Delivery>),
+    /// Its time was over before one did.
+    DeadlinePassed,
+}
+
+impl Ending {
+    /// What the server says as a pod.
+    #[must_use]
+    pub fn termination(&self) -> Termination {
+        match self {
+            Self::Delivered(delivery) => Termination {
+                preallocation_applied: Some(delivery.preallocated),
+                message: if delivery.cloned { "Clone Complete" } else { "Upload Complete" }.to_owned(),
+                ..Termination::default()
+            },
+            Self::DeadlinePassed => Termination {
+                deadline_passed: Some(true),
+                message: "Deadline Passed".to_owned(),
+                ..Termination::default()
+            },
+        }
+    }
+}
+
+/// Takes uploads until one has succeeded, or a pod's deadline has passed; says through `pen` where it
+/// listens.
 ///
 /// # Errors
 /// [`Kind::Usage`] for a target or certificates that cannot be used, [`Kind::Other`] where there is
@@ -73,7 +105,7 @@ pub fn run(
     pen: &Pen,
     progress: &Arc<Progress>,
     stop: &Arc<Stop>,
-) -> Result<Outcome, Error> {
+) -> Result<Ending, Error> {
     check_target(&config.import, progress)?;
     let service = Arc::new(Service {
         config: config.clone(),
@@ -138,11 +170,11 @@ async fn listen(service: &Service) -> Result<TcpListener, Error> {
 }
 
 /// Serves connections until an upload has succeeded or the end is wished for.
-async fn accept(service: &Arc<Service>, listener: TcpListener, stop: &Stop) -> Option<Outcome> {
+async fn accept(service: &Arc<Service>, listener: TcpListener, stop: &Stop) -> Option<Ending> {
     let (over, _) = watch::channel(false);
     let (slots, mut connections) = (Arc::new(Semaphore::new(CONNECTIONS)), JoinSet::new());
     loop {
-        let end = race(service.desk.done(), stopped(stop));
+        let end = race(service.desk.done(), over_time(service, stop));
         match race(next(&listener, &slots), end).await {
             Either::Left(Some((slot, tcp, from))) => {
                 let served = connection::serve(Arc::clone(service), tcp, from, over.subscribe());
@@ -167,7 +199,8 @@ async fn accept(service: &Arc<Service>, listener: TcpListener, stop: &Stop) -> O
     };
     // Who has not ended by now is cut off.
     let _ = timeout(GRACE, race(all, hurried)).await;
-    service.desk.take_outcome()
+    let delivered = service.desk.take_delivery().map(|delivery| Ending::Delivered(Box::new(delivery)));
+    delivered.or_else(|| (!stop.asked()).then_some(Ending::DeadlinePassed))
 }
 
 /// The next connection, when there is a slot for it; none when no more can come.
@@ -185,6 +218,22 @@ async fn next(
                 sleep(STEP).await;
             }
         }
+    }
+}
+
+/// Waits for the wish to end, or for the deadline of a pod and the end of an upload after it.
+async fn over_time(service: &Service, stop: &Stop) {
+    let deadline = service.config.pod.as_ref().and_then(|pod| pod.deadline);
+    // A clock that is set anew changes how long that is.
+    let passed = || deadline.is_some_and(|deadline| SystemTime::now() >= deadline);
+    while !stop.asked() {
+        if passed() {
+            service.desk.retire();
+            if service.desk.is_idle() {
+                return;
+            }
+        }
+        sleep(STEP).await;
     }
 }
 
