@@ -1,6 +1,7 @@
 //! Parse, run, write the result, exit: the one place that ends the process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -8,14 +9,15 @@ use std::time::{Duration, Instant};
 use std::{io, panic};
 
 use diskpour::config::{
-    self, Command, Config, ImportConfig, InspectConfig, OutputStyle, Parsed, ServeConfig,
+    self, ClonePod, Command, Config, ImportConfig, InspectConfig, OutputStyle, Parsed, ServeConfig,
+    UploadPodError, Worker,
 };
 use diskpour::error::{Error, Kind};
 use diskpour::inspect::Inspection;
 use diskpour::progress::{Progress, Stop};
-use diskpour::report::{self, Pen, Reporter};
+use diskpour::report::{self, Pen, Reporter, termination};
 use diskpour::serve::Ending;
-use diskpour::{import, inspect, matrix, serve, sys};
+use diskpour::{clone, import, inspect, matrix, serve, sys};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -24,6 +26,15 @@ const PATIENCE: Duration = Duration::from_millis(800);
 
 /// How long the last steps may take then; a target that hangs must not keep the process.
 const LAST_STEPS: Duration = Duration::from_millis(150);
+
+/// Where the kubelet looks for what a container says in the end.
+const MESSAGE: &str = "/dev/termination-log";
+
+/// The exit code of a worker that failed.
+const FAILED: u8 = 1;
+
+/// The exit code of what CDI takes for fatal.
+const FATAL: u8 = 255;
 
 fn main() {
     panic::set_hook(Box::new(report::panicked));
@@ -48,20 +59,65 @@ fn run(config: Config) -> u8 {
     let done = catch_unwind(AssertUnwindSafe(|| obey(config.command, &pen)));
     let defect =
         || Error::new(Kind::Other, "a defect of diskpour ended the run; please report the line above");
-    code_of(done.unwrap_or_else(|_| Err(defect())), output)
+    done.unwrap_or_else(|_| code_of(Err(defect()), output))
 }
 
-fn obey(command: Command, pen: &Pen) -> Result<(), Error> {
-    match command {
+fn obey(command: Command, pen: &Pen) -> u8 {
+    let output = command.output();
+    let done = match command {
         Command::Import(config) => import(&config, pen),
         Command::Inspect(config) => inspect(&config, pen),
         Command::UploadServer(config) => upload_server(&config, pen),
         Command::Matrix(OutputStyle::Text) => told(report::say(matrix::to_text().as_bytes())),
         Command::Matrix(OutputStyle::Json) => told(report::say((matrix::to_json() + "\n").as_bytes())),
         Command::Completions(shell) => told(report::say(&config::completions(shell))),
-        Command::Worker(_) => Err(Error::new(Kind::Other, "not yet")),
         Command::Man(page) => told(config::man(page).and_then(|roff| report::say(&roff))),
+        Command::Worker(worker) => return work(worker, pen),
+    };
+    code_of(done, output)
+}
+
+/// Does what a pod is for; the exit code.
+fn work(worker: Worker, pen: &Pen) -> u8 {
+    match worker {
+        Worker::Importer(_) => ended(Err(Error::new(Kind::Other, "not yet")), FAILED),
+        Worker::UploadServer(Ok(config)) => ended(upload_pod(&config, pen), FAILED),
+        Worker::UploadServer(Err(error)) => {
+            let code = if error == UploadPodError::Deadline { FATAL } else { FAILED };
+            ended(Err(Error::new(Kind::Usage, error)), code)
+        }
+        Worker::CloneSource(Ok(config)) => ended(clone_pod(&config, pen), FATAL),
+        Worker::CloneSource(Err(error)) => ended(Err(Error::new(Kind::Usage, error)), FATAL),
     }
+}
+
+/// The exit code of a worker that is `done`: a signal's own, or `code` for every other failure.
+///
+/// A success leaves its termination message. A failure leaves its log, of which the kubelet takes the end.
+fn ended(done: Result<String, Error>, code: u8) -> u8 {
+    match done {
+        Ok(message) => {
+            if let Err(error) = termination::write(Path::new(MESSAGE), &message) {
+                tracing::warn!("cannot write {MESSAGE}: {error}");
+            }
+            0
+        }
+        Err(error) => match code_of(Err(error), OutputStyle::Text) {
+            signal @ 128.. => signal,
+            _ => code,
+        },
+    }
+}
+
+fn upload_pod(config: &ServeConfig, pen: &Pen) -> Result<String, Error> {
+    let (progress, stop) = watched(OutputStyle::Text, pen)?;
+    let ended = serve::run(config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
+    Ok(ended.termination().to_json())
+}
+
+fn clone_pod(config: &ClonePod, pen: &Pen) -> Result<String, Error> {
+    let (progress, stop) = watched(OutputStyle::Text, pen)?;
+    clone::run(config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))
 }
 
 fn import(config: &ImportConfig, pen: &Pen) -> Result<(), Error> {

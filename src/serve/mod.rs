@@ -21,8 +21,8 @@ mod state;
 mod tls;
 mod transfer;
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -161,12 +161,22 @@ fn door(security: &Security) -> Result<Door, Error> {
 async fn listen(service: &Service) -> Result<TcpListener, Error> {
     let wanted = service.config.listen;
     let failed = |cause| Error::new(Kind::Other, format!("cannot listen on {wanted}: {cause}"));
-    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let listener = bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let scheme = if matches!(service.door, Door::Plain) { "http" } else { "https" };
     // Where nobody reads it, nobody needs it.
     let _ = writeln!(service.pen.clone(), "diskpour: listening on {scheme}://{address}");
     Ok(listener)
+}
+
+/// Listens on `wanted`; where that is every address, on those of the family that there is.
+async fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(wanted).await {
+        Err(error) if wanted.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != io::ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, wanted.port())).await
+        }
+        bound => bound,
+    }
 }
 
 /// Serves connections until an upload has succeeded or the end is wished for.
