@@ -113,23 +113,46 @@ impl Error {
     pub fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// The first `T` among the causes: what acts on a cause asks for its type, never for its text.
+    #[must_use]
+    pub fn find<T: StdError + 'static>(&self) -> Option<&T> {
+        within(self)
+    }
+
+    /// The number of the first system call's error among the causes.
+    #[must_use]
+    pub fn os_error(&self) -> Option<i32> {
+        chain(self).filter_map(|cause| cause.downcast_ref()).find_map(io::Error::raw_os_error)
+    }
 }
 
 /// The kind of the first [`Error`] in the chain that starts at `error`.
 #[must_use]
 pub fn kind_within(error: &(dyn StdError + 'static)) -> Option<Kind> {
-    let mut next = Some(error);
-    while let Some(here) = next {
-        if let Some(found) = here.downcast_ref::<Error>() {
-            return Some(found.kind);
-        }
-        // `io::Error::source` skips the error that it wraps, so look inside first.
-        next = match here.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => here.source(),
-        };
+    within::<Error>(error).map(Error::kind)
+}
+
+/// The first `T` in the chain that starts at `error`, also where an `io::Error` wraps it.
+#[must_use]
+pub fn within<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    chain(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// `error` and its causes, each of them.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |here| below(*here))
+}
+
+/// What `error` is because of. The `source` of the wrappers skips the error that they wrap.
+fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    if let Some(ours) = error.downcast_ref::<Error>() {
+        return Some(&*ours.cause);
     }
-    None
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 impl<E: Classify> From<E> for Error {
@@ -152,18 +175,19 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.cause)?;
-        let mut last = self.cause.to_string();
+        let mut said = self.cause.to_string();
         let mut next = self.cause.source();
         while let Some(cause) = next {
             let text = cause.to_string();
-            // Wrappers such as `io::Error` repeat their cause's text; once is enough.
-            if !last.ends_with(&text) {
-                write!(f, ": {text}")?;
+            // Wrappers such as `io::Error` repeat their cause's text, and an error of ours within a
+            // chain has said all that follows it; once is enough.
+            if !said.contains(&text) {
+                said.push_str(": ");
+                said.push_str(&text);
             }
-            last = text;
             next = cause.source();
         }
+        f.write_str(&said)?;
         Ok(())
     }
 }
@@ -191,6 +215,15 @@ mod tests {
         let inner = io::Error::from(Error::new(Kind::Integrity, "CRC differs"));
         let outer = io::Error::other(Reading { at: 7, cause: inner });
         assert_eq!(kind_within(&outer), Some(Kind::Integrity));
+        let again = Error::new(Kind::Other, io::Error::from(Error::new(Kind::Other, outer)));
+        assert_eq!(again.find::<Reading>().map(|found| found.at), Some(7));
+        let deep = io::Error::other(Reading { at: 7, cause: io::Error::from_raw_os_error(5) });
+        assert_eq!(Error::new(Kind::Other, deep).os_error(), Some(5));
+        assert!(again.find::<std::num::ParseIntError>().is_none());
+        let outer = Error::from_io(io::Error::from(again), Kind::Other);
+        assert_eq!(outer.find::<Reading>().map(|found| found.at), Some(7));
+        let inner = io::Error::from(Error::new(Kind::Integrity, "CRC differs"));
+        let outer = io::Error::other(Reading { at: 7, cause: inner });
         assert_eq!(Error::from_io(outer, Kind::Other).kind(), Kind::Integrity);
     }
 
@@ -199,6 +232,13 @@ mod tests {
         let inner = io::Error::from(Error::new(Kind::Integrity, "CRC differs"));
         let error = Error::new(Kind::Integrity, Reading { at: 7, cause: inner });
         assert_eq!(error.to_string(), "while reading at byte 7: CRC differs");
+    }
+
+    #[test]
+    fn an_error_of_ours_in_the_middle_of_a_chain_is_said_once() {
+        let deep = Error::new(Kind::Integrity, Reading { at: 3, cause: io::Error::other("CRC differs") });
+        let error = Error::new(Kind::Integrity, Reading { at: 7, cause: deep.into() });
+        assert_eq!(error.to_string(), "while reading at byte 7: while reading at byte 3: CRC differs");
     }
 
     #[test]

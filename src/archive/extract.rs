@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Mode, fchmod, futimens};
+use rustix::fs::{Mode, fchmod, futimens, syncfs};
 
 use super::error::{ArchiveError, Shown};
 use super::file::{Page, Scribe};
@@ -62,6 +62,13 @@ impl Unpacked {
     /// # Errors
     /// What the file system fails with; everything is then removed.
     pub fn finish(mut self) -> Result<Summary, Error> {
+        let root = {
+            let mut tree = lock(&self.tree);
+            tree.seal()?;
+            tree.root.try_clone().map_err(|cause| tree.unflushed(cause))?
+        };
+        // A signal that comes while the file system takes its time finds the lock free.
+        syncfs(&root).map_err(|errno| lock(&self.tree).unflushed(errno.into()))?;
         lock(&self.tree).keep()?;
         Ok(std::mem::take(&mut self.summary))
     }

@@ -17,6 +17,7 @@ mod extract;
 mod file;
 mod header;
 mod ledger;
+mod maps;
 mod name;
 mod pax;
 mod place;

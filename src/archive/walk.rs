@@ -6,8 +6,8 @@ use std::io;
 
 use super::header::{self, BLOCK, Block, Header};
 use super::pax::{self, Flaw, Pax, Time};
-use super::sparse::{self, Extent};
-use super::{ArchiveError, EXTENTS_LIMIT, LONG_LIMIT, PAX_LIMIT};
+use super::sparse::Extent;
+use super::{ArchiveError, LONG_LIMIT, PAX_LIMIT};
 use crate::error::{Error, Kind};
 use crate::io::{Sequential, fill};
 
@@ -52,7 +52,7 @@ pub(super) struct Walk {
     /// Bytes read so far.
     at: u64,
     /// Bytes of the present member's content that were not read yet.
-    left: u64,
+    pub(super) left: u64,
     /// Zeros that follow the content.
     padding: u64,
 }
@@ -175,60 +175,6 @@ impl Walk {
         if size == 0 { Ok(kind) } else { Err(self.damaged("a directory or a link has a size")) }
     }
 
-    /// A sparse file in GNU tar's own format: pieces in the header, and in blocks after it.
-    fn old_sparse(&mut self, block: &Block, stored: u64) -> Result<MemberKind, Error> {
-        let (mut list, size) = header::sparse(block).map_err(|why| self.damaged(why))?;
-        let mut extents = Vec::new();
-        loop {
-            for extent in list.extents {
-                sparse::push(&mut extents, extent)?;
-            }
-            if !list.more {
-                break;
-            }
-            let mut block = [0; BLOCK];
-            self.take(&mut block, "within the list of a sparse file's pieces")?;
-            list = header::sparse_extension(&block).map_err(|why| self.damaged(why))?;
-        }
-        self.enter(stored);
-        self.sparse(size, extents)
-    }
-
-    /// A sparse file in a PAX archive: pieces in the PAX header, or as text before the data.
-    fn new_sparse(&mut self, map: pax::Sparse, stored: u64) -> Result<MemberKind, Error> {
-        let Some(size) = map.size else { return Err(self.damaged("a sparse file has no size")) };
-        self.enter(stored);
-        match (map.major, map.minor) {
-            (None | Some(0), _) => self.sparse(size, map.extents),
-            (Some(1), None | Some(0)) => {
-                let extents = self.map()?;
-                self.sparse(size, extents)
-            }
-            _ => Err(self.damaged("a sparse file is of a format that is not known")),
-        }
-    }
-
-    fn sparse(&self, size: u64, extents: Vec<Extent>) -> Result<MemberKind, Error> {
-        sparse::check(&extents, size, self.left).map_err(|why| self.damaged(why))?;
-        Ok(MemberKind::File { size, extents })
-    }
-
-    /// The list of pieces before the data: decimal numbers on lines, in whole blocks.
-    fn map(&mut self) -> Result<Vec<Extent>, Error> {
-        let mut lines = Lines { block: [0; BLOCK], taken: BLOCK };
-        let count = lines.number(self)?;
-        if count > u64::try_from(EXTENTS_LIMIT).unwrap_or(u64::MAX) {
-            let cap = u64::try_from(EXTENTS_LIMIT).unwrap_or(u64::MAX);
-            let what = "a sparse file of more pieces than we take";
-            return Err(ArchiveError::OverLimit { what, cap }.into());
-        }
-        let mut extents = Vec::new();
-        for _ in 0..count {
-            extents.push(Extent { at: lines.number(self)?, len: lines.number(self)? });
-        }
-        Ok(extents)
-    }
-
     fn long(&mut self, header: &Header, again: bool) -> Result<Vec<u8>, Error> {
         self.once(again)?;
         let mut name = self.extended(header, LONG_LIMIT, "a long name of more bytes than we take")?;
@@ -263,7 +209,7 @@ impl Walk {
     }
 
     /// Takes note that `size` bytes of content follow.
-    fn enter(&mut self, size: u64) {
+    pub(super) fn enter(&mut self, size: u64) {
         self.left = size;
         self.padding = size.next_multiple_of(len_of(&[0; BLOCK])).saturating_sub(size);
     }
@@ -281,7 +227,7 @@ impl Walk {
     }
 
     /// Fills `buf` from the stream, which must not end before.
-    fn take(&mut self, buf: &mut [u8], place: &'static str) -> Result<(), Error> {
+    pub(super) fn take(&mut self, buf: &mut [u8], place: &'static str) -> Result<(), Error> {
         let count = fill(&mut self.stream, buf).map_err(unread)?;
         self.at = self.at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         match (count == buf.len(), self.at < len_of(&[0; BLOCK])) {
@@ -291,7 +237,7 @@ impl Walk {
         }
     }
 
-    fn damaged(&self, why: &'static str) -> Error {
+    pub(super) fn damaged(&self, why: &'static str) -> Error {
         ArchiveError::Damaged { at: self.at, why }.into()
     }
 
@@ -306,33 +252,6 @@ impl Walk {
 impl Pending {
     fn is_empty(&self) -> bool {
         self.name.is_none() && self.link.is_none() && self.pax.is_none()
-    }
-}
-
-/// The text before the data of a sparse file, block by block.
-struct Lines {
-    block: Block,
-    taken: usize,
-}
-
-impl Lines {
-    /// The number on the next line.
-    fn number(&mut self, walk: &mut Walk) -> Result<u64, Error> {
-        let mut digits = Vec::new();
-        loop {
-            if self.taken == BLOCK {
-                walk.read(&mut self.block)?;
-                self.taken = 0;
-            }
-            let byte = self.block.get(self.taken).copied().unwrap_or_default();
-            self.taken = self.taken.saturating_add(1);
-            match byte {
-                b'0'..=b'9' if digits.len() < 20 => digits.push(byte),
-                b'\n' if !digits.is_empty() => break,
-                _ => return Err(walk.damaged("the list of a sparse file's pieces is malformed")),
-            }
-        }
-        pax::decimal(&digits).ok_or_else(|| walk.damaged("a piece of a sparse file lies beyond any file"))
     }
 }
 
@@ -355,4 +274,84 @@ fn unread(error: io::Error) -> Error {
 
 fn len_of(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Walks `archive` as the loop does and reads what files hold; the names, or why it ended.
+    fn walked(archive: &[u8]) -> Result<Vec<String>, String> {
+        let mut walk = Walk::new(Sequential::new(std::io::Cursor::new(archive.to_vec()), None));
+        let mut names = Vec::new();
+        while let Some(member) = walk.next().map_err(|error| error.to_string())? {
+            if let MemberKind::File { extents, .. } = member.kind {
+                for extent in extents {
+                    let mut bytes = vec![0; usize::try_from(extent.len.min(1 << 20)).unwrap()];
+                    walk.read(&mut bytes).map_err(|error| error.to_string())?;
+                }
+            }
+            names.push(String::from_utf8_lossy(&member.name).into_owned());
+        }
+        walk.drain(|| Ok(())).map_err(|error| error.to_string())?;
+        Ok(names)
+    }
+
+    fn sample() -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut add = |name: &str, content: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, content).unwrap();
+        };
+        add("short", b"content");
+        add(&"long/".repeat(40), b"");
+        add("last", &[9; 1000]);
+        let records: [(&str, &[u8]); 2] = [("path", b"renamed"), ("mtime", b"1.5")];
+        builder.append_pax_extensions(records).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_path("x").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        builder.append(&header, std::io::empty()).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn archives_of_the_crate_tar_are_walked() {
+        assert_eq!(walked(&sample()).unwrap(), ["short", &"long/".repeat(40), "last", "renamed"]);
+    }
+
+    #[test]
+    fn an_archive_cut_anywhere_before_its_end_mark_fails() {
+        let whole = sample();
+        for len in 0..whole.len() - 1024 {
+            assert!(walked(&whole[..len]).is_err(), "cut to {len}");
+        }
+    }
+
+    #[test]
+    fn rubbish_in_any_place_ends_the_walk_and_nothing_else() {
+        let whole = sample();
+        let mut state = 7_u64;
+        for _ in 0..20_000 {
+            let mut damaged = whole.clone();
+            for _ in 0..3 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let at = usize::try_from(state >> 33).unwrap() % damaged.len();
+                damaged[at] = state.to_be_bytes()[6];
+                // The sums are made right again, so that the damage gets further.
+                let (blocks, _) = damaged.as_chunks_mut::<BLOCK>();
+                let header = &mut blocks[at / BLOCK];
+                if &header[257..262] == b"ustar" {
+                    let mut fixed = tar::Header::from_byte_slice(header).clone();
+                    fixed.set_cksum();
+                    header.copy_from_slice(fixed.as_bytes());
+                }
+            }
+            // Neither a panic nor an endless loop; a right answer is not asked for.
+            let _ = walked(&damaged);
+        }
+    }
 }

@@ -78,6 +78,7 @@ fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
         connections: usize::from(args.speed.connections),
         network: network::options(*args.network),
         workers: args.workers.map_or_else(processors, usize::from),
+        least: 0,
         size: target.size,
         max_size: target.max_size,
         preallocation: target.preallocation,

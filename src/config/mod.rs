@@ -118,6 +118,8 @@ pub struct ImportConfig {
     pub network: Arc<NetworkOptions>,
     /// Threads that decode.
     pub workers: usize,
+    /// The fewest bytes that an image may have, its codecs off.
+    pub least: u64,
     /// The size in bytes that the disk grows to.
     pub size: Option<u64>,
     /// The largest disk in bytes that is taken, or the most bytes of an archive's files together.

@@ -87,6 +87,7 @@ pub(super) fn options(args: NetworkArgs) -> Arc<NetworkOptions> {
         proxy_ca_certs: args.proxy_ca_cert,
         verification: if args.insecure { Verification::Insecure } else { Verification::Full },
         proxies: proxies(),
+        user_agent: None,
         registry: RegistryOptions { auth_file: args.auth_file, arch: args.arch, image_path: args.image_path },
     })
 }

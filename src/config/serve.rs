@@ -268,6 +268,7 @@ pub(super) fn meaning(args: ServeArgs) -> Result<ServeConfig, Misuse> {
         connections: 1,
         network: NetworkOptions::default().into(),
         workers: args.workers.map_or_else(processors, usize::from),
+        least: 0,
         size: target.size,
         max_size: target.max_size,
         preallocation: target.preallocation,

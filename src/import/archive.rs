@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::head::{self, Choices};
+use super::head;
 use super::tap::Tap;
-use super::{Origin, counted};
+use super::{Origin, choices, counted};
 use crate::archive::{self, Spec};
 use crate::config::{ImportConfig, Overwrite};
 use crate::error::{Error, Kind};
@@ -33,8 +33,7 @@ pub(super) fn unpack(
     let place = archive::open(&spec(config))?;
     let input = origin.source.open()?;
     let tap = Tap::new(config.checksum.clone());
-    let choices = Choices { format: config.format, compression: config.compression, workers: config.workers };
-    let (stream, codecs) = head::archive(input, choices, &tap)?;
+    let (stream, codecs) = head::archive(input, choices(config), &tap)?;
     progress.enter(Phase::Pouring);
     let unpacked = place.unpack(relay(stream), progress, stop)?;
     let digest = tap.check()?;

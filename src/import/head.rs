@@ -24,6 +24,14 @@ pub(crate) enum HeadError {
     /// The same codec twice.
     #[error("the image is compressed by {0} twice, which nobody does on purpose; decompress it first")]
     Twice(Codec),
+    /// Fewer bytes than the user takes for an image.
+    #[error("the image has {len} bytes only, {least} are the least")]
+    Short {
+        /// The bytes that there are.
+        len: usize,
+        /// The fewest that are taken.
+        least: u64,
+    },
     /// No byte at all.
     #[error("the image is empty")]
     Empty,
@@ -44,6 +52,8 @@ pub(crate) struct Choices {
     pub(crate) compression: CompressionChoice,
     /// Threads that may decode.
     pub(crate) workers: usize,
+    /// The fewest bytes that an image may have, its codecs off.
+    pub(crate) least: u64,
 }
 
 /// An image whose format is known.
@@ -62,6 +72,9 @@ pub(crate) struct Head {
 pub(crate) fn open(input: Input, choices: Choices, tap: &Tap) -> Result<Head, Error> {
     let (input, codecs, bytes) = uncoded(input, choices, tap, |_| false)?;
     let mut head = Head { input, layout: Layout::Raw, codecs, warnings: Vec::new() };
+    if u64::try_from(bytes.len()).is_ok_and(|len| len < choices.least) {
+        return Err(HeadError::Short { len: bytes.len(), least: choices.least }.into());
+    }
     if bytes.len() < SHORT {
         head.warnings.push(format!("the image has {} bytes only, which is no disk", bytes.len()));
     }

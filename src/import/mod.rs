@@ -5,6 +5,7 @@
 mod archive;
 pub(crate) mod clone;
 pub(crate) mod head;
+pub mod pod;
 pub(crate) mod tap;
 pub(crate) mod volume;
 
@@ -124,11 +125,13 @@ fn context(config: &ImportConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) ->
         idle_timeout: config.idle_timeout,
         connections: config.connections,
         network: Arc::clone(&config.network),
+        notes: Arc::default(),
     }
 }
 
 fn choices(config: &ImportConfig) -> Choices {
-    Choices { format: config.format, compression: config.compression, workers: config.workers }
+    let (format, compression) = (config.format, config.compression);
+    Choices { format, compression, workers: config.workers, least: config.least }
 }
 
 /// The row of the matrix for a SOURCE argument.

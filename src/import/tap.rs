@@ -17,8 +17,10 @@ pub(crate) struct Tap {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the checksum differs: expected {expected}, received {received}")]
 pub(crate) struct Mismatch {
-    expected: Checksum,
-    received: Checksum,
+    /// What the user expects.
+    pub(crate) expected: Checksum,
+    /// What came.
+    pub(crate) received: Checksum,
 }
 
 impl Classify for Mismatch {

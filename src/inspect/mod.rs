@@ -74,12 +74,13 @@ pub fn run(config: &InspectConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) -
         idle_timeout: config.idle_timeout,
         connections: config.connections,
         network: Arc::clone(&config.network),
+        notes: Arc::default(),
     };
     let source = source::from_argument(&config.source, context)?;
     let endpoint = endpoint(&config.source, &config.network);
     let input = source.open()?;
     let (access, source_bytes) = (access(&input), input.known_len());
-    let choices = Choices { format: config.format, compression: config.compression, workers: 1 };
+    let choices = Choices { format: config.format, compression: config.compression, workers: 1, least: 0 };
     let head = head::open(input, choices, &Tap::new(None))?;
     let digest = if config.checksum.is_some() { Digest::Wanted } else { Digest::Unasked };
     let (layout, codec, policy) = (head.layout, head.codecs.first().copied(), config.policy);

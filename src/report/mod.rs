@@ -11,6 +11,7 @@ mod log;
 mod meter;
 mod outcome;
 mod pen;
+mod percent;
 mod reporter;
 pub mod termination;
 
@@ -20,4 +21,5 @@ pub use labels::labels;
 pub use log::start_log;
 pub use outcome::{DigestReport, Outcome};
 pub use pen::Pen;
+pub use percent::Percent;
 pub use reporter::Reporter;

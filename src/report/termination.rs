@@ -7,11 +7,24 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
+/// Where the kubelet looks for the message.
+pub const PATH: &str = "/dev/termination-log";
+
 /// The most that the kubelet keeps, in bytes.
 const MOST: usize = 4096;
+
+/// How the container of a pod ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The exit code of the process; the controller tells 0 from all others.
+    pub exit_code: u8,
+    /// The termination message, where there is anything to say.
+    pub message: Option<String>,
+}
 
 /// What a pod that ended with exit code 0 says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -67,6 +80,17 @@ pub fn plain(text: &str) -> String {
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())
+}
+
+/// Writes `text` to [`PATH`], unless another thread did: a signal and the run itself may both end the
+/// process. Who comes second waits here for its end.
+pub fn last_words(text: &str) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let first = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = write(Path::new(PATH), text) {
+        tracing::warn!("the termination message cannot be written to {PATH}: {error}");
+    }
+    std::mem::forget(first);
 }
 
 /// `text` on one line, cut at `most` bytes or a little before.

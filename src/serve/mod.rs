@@ -13,6 +13,7 @@ mod ciphers;
 mod connection;
 mod form;
 mod job;
+mod metrics;
 mod name;
 mod race;
 mod request;
@@ -38,6 +39,8 @@ use crate::progress::{Progress, Stop};
 use crate::report::Pen;
 use crate::report::termination::Termination;
 use crate::sink::{self, Existing, TargetSpec};
+
+pub use metrics::{Gauge, Metrics};
 
 use connection::Door;
 pub use job::Delivery;

@@ -74,20 +74,6 @@ impl Marker {
     }
 }
 
-/// Removes the file `target` and its marker, as far as they are there.
-///
-/// # Errors
-/// Whatever the file system fails with.
-pub(crate) fn discard(target: &Path) -> Result<(), SinkError> {
-    match fs::remove_file(target) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(SinkError::failed("remove", target, None, error));
-        }
-        Ok(()) | Err(_) => {}
-    }
-    Marker::beside(target).remove()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,7 +24,6 @@ pub use crate::format::preallocation::Preallocation;
 pub(crate) use behind::Behind;
 pub use error::SinkError;
 pub use first::FirstMibLast;
-pub(crate) use marker::discard;
 pub use null::NullSink;
 pub use open::{Existing, TargetSpec, open};
 pub use verify::Verifier;

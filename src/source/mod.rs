@@ -3,8 +3,10 @@
 //! Refuses to know: formats, codecs, targets. It alone has an asynchronous runtime, and keeps it
 //! to itself: what it hands over is read by blocking calls.
 
+mod facts;
 mod file;
 mod http;
+mod notes;
 mod options;
 mod registry;
 mod secret;
@@ -18,6 +20,8 @@ use crate::error::{Classify, Error, Kind};
 use crate::io::Input;
 use crate::progress::{Progress, Stop};
 
+pub(crate) use facts::{DiskFault, ImageFault, image_fault, status, unreadable};
+pub use notes::Notes;
 pub use options::{Forwarding, NetworkOptions, ProxyOptions, RegistryOptions, Verification};
 pub use secret::Secret;
 
@@ -34,6 +38,8 @@ pub struct Context {
     pub connections: usize,
     /// What the user says of the network.
     pub network: Arc<NetworkOptions>,
+    /// What the source learns beside the bytes.
+    pub notes: Arc<Notes>,
 }
 
 /// A place that holds an image.
@@ -114,6 +120,7 @@ mod tests {
             idle_timeout: Duration::from_secs(5),
             connections: 2,
             network: Arc::default(),
+            notes: Arc::default(),
         }
     }
 

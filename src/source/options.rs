@@ -30,6 +30,8 @@ pub struct NetworkOptions {
     pub verification: Verification,
     /// The proxies of the environment.
     pub proxies: ProxyOptions,
+    /// What requests call their sender; diskpour and its version if `None`.
+    pub user_agent: Option<String>,
     /// What concerns container registries only.
     pub registry: RegistryOptions,
 }

@@ -134,6 +134,8 @@ fn import(preallocation: Preallocation) -> ImportConfig {
         connections: 4,
         network: Arc::new(network_options()),
         workers: processors(),
+        // What is shorter than a sector is no disk, and the controller expects a failure.
+        least: 512,
         size: None,
         max_size: None,
         preallocation,

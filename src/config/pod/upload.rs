@@ -28,8 +28,6 @@ const DISK: &str = "/data/disk.img";
 /// Where the files of archives go.
 const FILES: &str = "/data";
 
-const SCRATCH: &str = "/scratch";
-
 const PORT: u16 = 8443;
 
 /// Longer than any pause of a client that comes back.
@@ -116,12 +114,14 @@ fn import() -> ImportConfig {
         format: FormatChoice::Auto,
         compression: CompressionChoice::Auto,
         checksum: None,
-        scratch_dir: Some(PathBuf::from(SCRATCH)),
+        scratch_dir: None,
         policy: if strict { Policy::Strict } else { Policy::Lean },
         memory_budget: 64 << 20,
         connections: 1,
         network: NetworkOptions::default().into(),
         workers: processors(),
+        // What is shorter than a sector is no disk, and the controller expects a failure.
+        least: 512,
         size: None,
         max_size: None,
         preallocation: if preallocate { Preallocation::Falloc } else { Preallocation::Off },

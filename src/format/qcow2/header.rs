@@ -165,10 +165,7 @@ impl Fields<'_> {
     fn refuse_what_is_elsewhere(&self) -> Result<(), Qcow2Error> {
         let (backing, len) = (self.u64(8)?, self.u32(16)?);
         if backing != 0 || len != 0 {
-            let name = self.backing_name(backing, len);
-            return Err(Qcow2Error::Unsupported(format!(
-                "has a backing file{name}, which is never opened; flatten it first (qemu-img convert)"
-            )));
+            return Err(Qcow2Error::BackingFile(self.backing_name(backing, len)));
         }
         match self.u32(32)? {
             0 => Ok(()),
@@ -181,7 +178,7 @@ impl Fields<'_> {
     fn backing_name(&self, at: u64, len: u32) -> String {
         let range = usize::try_from(at).ok().zip(usize::try_from(len).ok());
         let name = range.and_then(|(at, len)| self.head.get(at..at.checked_add(len.min(SHOWN))?));
-        name.map_or_else(String::new, |name| format!(" (\"{}\")", name.escape_ascii()))
+        name.map_or_else(String::new, |name| name.escape_ascii().to_string())
     }
 
     fn header_length(&self, version: u32, cluster_size: u64) -> Result<usize, Qcow2Error> {

@@ -24,6 +24,12 @@ pub enum Qcow2Error {
     /// The image wants bytes from somewhere else, a key, or a feature that we do not have.
     #[error("the QCOW2 image {0}")]
     Unsupported(String),
+    /// The image is the top of a chain of files.
+    #[error("the QCOW2 image has a backing file{}, which is never opened; flatten it first (qemu-img convert)", quoted(.0))]
+    BackingFile(
+        /// Its name, escaped and cut short; empty where the header does not lead to one.
+        String,
+    ),
     /// A field of the header does not fit the others or the specification.
     #[error("the QCOW2 header is damaged: {0}")]
     Header(String),
@@ -73,6 +79,11 @@ impl Classify for Qcow2Error {
     fn kind(&self) -> Kind {
         Kind::Image
     }
+}
+
+/// ` ("NAME")`, or nothing.
+fn quoted(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" (\"{name}\")") }
 }
 
 /// The big-endian number at `at`.

@@ -18,6 +18,9 @@ use crate::source::options::NetworkOptions;
 /// The longest time for a connection to come up, TLS included.
 const CONNECT: Duration = Duration::from_secs(30);
 
+/// What requests call their sender, where the user does not say.
+const AGENT: &str = concat!("diskpour/", env!("CARGO_PKG_VERSION"));
+
 /// One client for each guard: they share no connection, so that a guarded request never travels
 /// over a connection that was made without its guard.
 pub(super) struct Clients {
@@ -40,9 +43,11 @@ impl Clients {
         connections: usize,
     ) -> Result<Self, HttpError> {
         let trust = trust(options)?;
-        let direct = |guard| built(builder(&trust, guard, connections));
+        let agent = options.user_agent.as_deref().unwrap_or(AGENT);
+        let builder = |guard| builder(&trust, agent, guard, connections);
+        let direct = |guard| built(builder(guard));
         let setup = |cause: reqwest::Error| HttpError::Setup(cause.without_url().into());
-        let mut proxied = builder(&trust, Guard::None, connections);
+        let mut proxied = builder(Guard::None);
         for proxy in proxies.rules().map_err(setup)? {
             proxied = proxied.proxy(proxy);
         }
@@ -69,13 +74,13 @@ impl Clients {
     }
 }
 
-fn builder(trust: &ClientConfig, guard: Guard, connections: usize) -> ClientBuilder {
+fn builder(trust: &ClientConfig, agent: &str, guard: Guard, connections: usize) -> ClientBuilder {
     let mut headers = HeaderMap::new();
     // A checksum is over the bytes as they travel; a transparent encoding would change them.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Client::builder()
         .tls_backend_preconfigured(trust.clone())
-        .user_agent(concat!("diskpour/", env!("CARGO_PKG_VERSION")))
+        .user_agent(agent)
         .default_headers(headers)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::resolve::ResolveError;
-use crate::error::{Classify, Error, Kind};
+use crate::error::{Classify, Error, Kind, within};
 use crate::source::seconds;
 use crate::source::setting::SettingError;
 
@@ -144,6 +144,17 @@ impl HttpError {
         }
     }
 
+    /// The status that the server answered with, where that is the failure.
+    pub(in crate::source) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Failing { status, .. } | Self::Busy { status, .. } | Self::Refused { status, .. } => {
+                Some(*status)
+            }
+            Self::Outage(inner) | Self::GivenUp { last: inner, .. } => inner.status(),
+            _ => None,
+        }
+    }
+
     /// Whether a link that expired gives such an answer.
     pub(super) fn is_expiry(&self) -> bool {
         matches!(self, Self::Refused { status: 401 | 403 | 404 | 410, .. })
@@ -206,22 +217,6 @@ fn place(at: u64) -> String {
         0 => String::new(),
         at => format!(", at byte {at}"),
     }
-}
-
-/// The first `T` in the chain that starts at `error`, also where an `io::Error` wraps it.
-fn within<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(here) = next {
-        if let Some(found) = here.downcast_ref::<T>() {
-            return Some(found);
-        }
-        // `io::Error::source` skips the error that it wraps, so look inside first.
-        next = match here.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => here.source(),
-        };
-    }
-    None
 }
 
 /// Which part of TLS failed, in the words of somebody who can mend it.

@@ -122,6 +122,7 @@ fn warn(remote: &Remote, response: &Response, probe: &Probe) {
         );
     }
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    remote.context().notes.set_media_type(kind);
     if kind.to_ascii_lowercase().starts_with("text/html") {
         tracing::warn!("{}: the server says that this is a web page (text/html)", remote.name);
     }

@@ -50,7 +50,8 @@ pub(super) fn open(store: Box<dyn Store>, name: String, context: Context) -> Res
 fn found(mut store: Box<dyn Store>, context: &Context) -> Result<(Disk, u64), Error> {
     let RegistryOptions { arch, image_path, .. } = &context.network.registry;
     let mut view = View::new(image_path.as_deref())?;
-    let layers = store.image(&Wish::new(arch.as_deref()))?;
+    let (layers, env) = store.image(&Wish::new(arch.as_deref()))?;
+    context.notes.set_image_env(env);
     let mut seen = BTreeSet::new();
     for layer in layers.iter().rev() {
         // The same layer again shows nothing that it did not show before.

@@ -2,6 +2,7 @@
 
 use super::digest::Digest;
 use crate::error::{Classify, Kind};
+use crate::source::{DiskFault, ImageFault};
 
 /// Why an image cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +31,32 @@ pub(super) enum RegistryError {
     Bootc,
     #[error("{0}")]
     Absent(String),
-    #[error("{0}")]
-    NoDisk(String),
+    #[error("{words}")]
+    NoDisk { fault: DiskFault, words: String },
 }
 
 impl RegistryError {
     /// `what`, followed by what is wrong with its shape.
     pub(super) fn shape(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Shape { what: what.into(), why: why.into() }
+    }
+}
+
+impl RegistryError {
+    /// What is wrong, where somebody tells it in words of their own.
+    pub(super) fn fault(&self) -> Option<ImageFault> {
+        match self {
+            Self::Architecture { wanted, .. } => {
+                let (arch, variant) = wanted.split_once('/').unwrap_or((wanted, ""));
+                Some(ImageFault::NoArchitecture(arch.to_owned(), variant.to_owned()))
+            }
+            Self::OtherArchitecture { wanted, found } => {
+                Some(ImageFault::OtherArchitecture { found: found.clone(), wanted: wanted.clone() })
+            }
+            Self::Bootc => Some(ImageFault::Bootc),
+            Self::NoDisk { fault, .. } => Some(ImageFault::NoDisk(*fault)),
+            _ => None,
+        }
     }
 }
 

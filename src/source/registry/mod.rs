@@ -42,7 +42,7 @@ use self::pull::Pulled;
 use self::reference::Reference;
 use self::saved::Saved;
 use self::store::{Image, Store};
-use super::{Context, Source};
+use super::{Context, ImageFault, Source};
 use crate::error::Error;
 use crate::io::Input;
 
@@ -74,6 +74,11 @@ fn scheme(text: &str) -> Option<(&'static str, &str)> {
         let (front, rest) = text.split_at_checked(scheme.len())?;
         front.eq_ignore_ascii_case(scheme).then_some((scheme, rest))
     })
+}
+
+/// What is wrong with the image that `error` speaks of.
+pub(super) fn fault(error: &Error) -> Option<ImageFault> {
+    error.find::<RegistryError>()?.fault()
 }
 
 impl Registry {

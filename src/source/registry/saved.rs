@@ -13,7 +13,7 @@ use super::error::RegistryError;
 use super::manifest::{MOST_DOCUMENT, json};
 use super::platform::Wish;
 use super::reference::Reference;
-use super::store::{Layer, Store, configuration};
+use super::store::{Layer, Store, Told, configuration};
 use super::verified::{Promise, small};
 use super::words::{MOST_NAMES, list, shown};
 use crate::error::Error;
@@ -94,10 +94,10 @@ impl Saved {
 }
 
 impl Store for Saved {
-    fn image(&mut self, wish: &Wish) -> Result<Vec<Layer>, Error> {
+    fn image(&mut self, wish: &Wish) -> Result<(Vec<Layer>, Vec<String>), Error> {
         let item = self.item()?;
         let bytes = self.document(&item.config, "the configuration", named(&item.config))?;
-        let hashes = configuration(&bytes, wish)?;
+        let Told { hashes, env } = configuration(&bytes, wish)?;
         if hashes.len() != item.layers.len() || item.layers.len() > MOST_LAYERS {
             let why = format!("names {} layers, the configuration {}", item.layers.len(), hashes.len());
             return Err(RegistryError::shape("manifest.json", why).into());
@@ -108,7 +108,7 @@ impl Store for Saved {
             layers.push(Layer { number, size, stored: None, plain: Some(Digest::parse(hash)?) });
         }
         self.layers = item.layers;
-        Ok(layers)
+        Ok((layers, env))
     }
 
     fn layer(&self, layer: &Layer) -> Result<Sequential, Error> {

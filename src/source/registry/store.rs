@@ -32,11 +32,11 @@ pub(super) struct Layer {
 
 /// A place that holds an image's layers.
 pub(super) trait Store: Send {
-    /// The layers of the image that the user named, the lowest first.
+    /// The layers of the image that the user named, the lowest first, and its environment.
     ///
     /// # Errors
     /// Whatever keeps the documents from being read, or is wrong with them.
-    fn image(&mut self, wish: &Wish) -> Result<Vec<Layer>, Error>;
+    fn image(&mut self, wish: &Wish) -> Result<(Vec<Layer>, Vec<String>), Error>;
 
     /// The bytes of `layer` as they are stored, not verified.
     ///
@@ -97,10 +97,10 @@ impl<B: Blobs> Image<B> {
 }
 
 impl<B: Blobs> Store for Image<B> {
-    fn image(&mut self, wish: &Wish) -> Result<Vec<Layer>, Error> {
+    fn image(&mut self, wish: &Wish) -> Result<(Vec<Layer>, Vec<String>), Error> {
         let (config, layers) = self.chosen(wish)?;
         let bytes = document(&config, "the configuration", &self.stop, |it| self.blobs.blob(it))?;
-        configuration(&bytes, wish)?;
+        let env = configuration(&bytes, wish)?.env;
         self.layers = layers;
         let layer = |(number, layer): (usize, &Descriptor)| Layer {
             number,
@@ -108,7 +108,7 @@ impl<B: Blobs> Store for Image<B> {
             stored: Some(layer.digest.clone()),
             plain: None,
         };
-        Ok(self.layers.iter().enumerate().map(layer).collect())
+        Ok((self.layers.iter().enumerate().map(layer).collect(), env))
     }
 
     fn layer(&self, layer: &Layer) -> Result<Sequential, Error> {
@@ -138,18 +138,29 @@ pub(super) fn document(
     small(open(descriptor)?, promise, MOST_DOCUMENT, stop)
 }
 
-/// What a configuration says that concerns us: the hashes of the layers' tars, the lowest first.
+/// What a configuration says that concerns us.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// The hashes of the layers' tars, the lowest first.
+    pub(super) hashes: Vec<String>,
+    /// The environment of containers, as `NAME=value`.
+    pub(super) env: Vec<String>,
+}
+
+/// Reads a configuration.
 ///
 /// # Errors
 /// [`RegistryError`] when the image is not what was asked for, or not for us.
-pub(super) fn configuration(bytes: &[u8], wish: &Wish) -> Result<Vec<String>, RegistryError> {
+pub(super) fn configuration(bytes: &[u8], wish: &Wish) -> Result<Told, RegistryError> {
     let config: Configuration = json(bytes, "the configuration")?;
-    let labels = config.config.and_then(|inner| inner.labels);
+    let inner = config.config.unwrap_or_default();
+    let labels = inner.labels;
     if labels.is_some_and(|labels| labels.bootc.is_some_and(set) || labels.bootable.is_some_and(set)) {
         return Err(RegistryError::Bootc);
     }
     wish.check(&config.platform)?;
-    Ok(config.rootfs.and_then(|rootfs| rootfs.diff_ids).unwrap_or_default())
+    let hashes = config.rootfs.and_then(|rootfs| rootfs.diff_ids).unwrap_or_default();
+    Ok(Told { hashes, env: inner.env.unwrap_or_default() })
 }
 
 /// Whether a label is switched on.
@@ -165,10 +176,12 @@ struct Configuration {
     rootfs: Option<Rootfs>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Inner {
     #[serde(rename = "Labels")]
     labels: Option<Labels>,
+    #[serde(rename = "Env")]
+    env: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -204,12 +217,14 @@ mod tests {
         }
         for text in [
             r#"{"architecture": "amd64", "config": {"Labels": {"containers.bootc": "0"}}}"#,
-            r#"{"config": {"Labels": null, "Env": ["A=b"]}, "history": []}"#,
+            r#"{"config": {"Labels": null, "Env": null}, "history": []}"#,
             r#"{"config": null, "rootfs": {"type": "layers"}}"#,
         ] {
-            assert!(configuration(text.as_bytes(), &amd64).unwrap().is_empty(), "{text}");
+            let told = configuration(text.as_bytes(), &amd64).unwrap();
+            assert!(told.hashes.is_empty() && told.env.is_empty(), "{text}");
         }
-        let ids = configuration(br#"{"rootfs": {"diff_ids": ["a", "b"]}}"#, &amd64).unwrap();
-        assert_eq!(ids, ["a", "b"]);
+        let text = br#"{"rootfs": {"diff_ids": ["a", "b"]}, "config": {"Env": ["A=b"]}}"#;
+        let told = configuration(text, &amd64).unwrap();
+        assert_eq!((told.hashes, told.env), (vec!["a".to_owned(), "b".to_owned()], vec!["A=b".to_owned()]));
     }
 }

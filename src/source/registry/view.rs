@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::error::RegistryError;
 use super::tape::{Member, MemberKind};
 use super::words::{MOST_NAMES, list, shown};
+use crate::source::DiskFault;
 
 /// The directory that holds the disk.
 const DISK: &[u8] = b"disk";
@@ -49,6 +50,9 @@ pub(super) struct View {
     /// What the present layer has where the disk should be.
     found: Names,
     files: usize,
+    /// Whether any layer has the directory, and one in it.
+    directory: bool,
+    within: bool,
     /// What there is elsewhere.
     aside: Names,
 }
@@ -93,6 +97,8 @@ impl View {
             hides: BTreeSet::new(),
             found: Names::default(),
             files: 0,
+            directory: false,
+            within: false,
             aside: Names::default(),
         })
     }
@@ -138,7 +144,7 @@ impl View {
             return Ok(());
         }
         let there = list(&self.found.some, self.found.total);
-        Err(RegistryError::NoDisk(match (&self.wanted, self.found.total) {
+        let words = match (&self.wanted, self.found.total) {
             (_, 0) => self.absent(),
             (Wanted::In(_), 1) => {
                 format!(
@@ -149,7 +155,18 @@ impl View {
                 "the image has more than one file under /disk/: {there}; --image-path names one of them"
             ),
             (Wanted::At(_), _) => format!("the image has no single regular file at --image-path but {there}"),
-        }))
+        };
+        Err(RegistryError::NoDisk { fault: self.fault(), words })
+    }
+
+    fn fault(&self) -> DiskFault {
+        match self.found.total {
+            0 if self.directory => DiskFault::Empty,
+            0 => DiskFault::NoDirectory,
+            _ if self.within => DiskFault::Directory,
+            1 => DiskFault::NoFile,
+            _ => DiskFault::Several,
+        }
     }
 
     fn absent(&self) -> String {
@@ -166,11 +183,19 @@ impl View {
 
     fn look_in(&mut self, wanted: &[Vec<u8>], path: &[Vec<u8>], member: &Member) -> Look {
         let Some(below) = path.strip_prefix(wanted) else {
-            self.aside.add_once(top(path));
+            self.aside.add_once(top(path, member));
             return Look::Aside;
         };
+        self.directory = true;
+        let visible = |name: &Vec<u8>| !self.hidden.contains(name);
+        let directory = member.kind == MemberKind::Directory;
+        self.within |= match below {
+            [name] => directory && visible(name),
+            [name, ..] => visible(name),
+            [] => false,
+        };
         match below {
-            [] if member.kind == MemberKind::Directory => Look::Aside,
+            [] if directory => Look::Aside,
             [] => self.spoilt(path, member),
             [name, ..] if self.hidden.contains(name) => Look::Aside,
             [_] => self.candidate(path, member),
@@ -191,7 +216,7 @@ impl View {
             return if way { Look::Aside } else { self.spoilt(path, member) };
         }
         let beside = wanted.split_last().zip(path.split_last()).is_some_and(|((_, a), (_, b))| a == b);
-        self.aside.add_once(if beside { described(path, member) } else { top(path) });
+        self.aside.add_once(if beside { described(path, member) } else { top(path, member) });
         Look::Aside
     }
 
@@ -261,8 +286,8 @@ fn parts(name: &[u8]) -> Option<Path> {
 }
 
 /// The first part of a path, as a message shows it.
-fn top(path: &[Vec<u8>]) -> String {
-    let slash = if path.len() > 1 { "/" } else { "" };
+fn top(path: &[Vec<u8>], member: &Member) -> String {
+    let slash = if path.len() > 1 || member.kind == MemberKind::Directory { "/" } else { "" };
     format!("/{}{slash}", shown(path.first().map(Vec::as_slice).unwrap_or_default()))
 }
 

@@ -1,0 +1,160 @@
+//! The source of a pod: what is said to servers, and what is remembered of how it was opened.
+
+use std::fs;
+use std::path::Path;
+use std::str::FromStr;
+
+use super::place::{HEADERS, PROXY_CERTS};
+use crate::config::{ImportConfig, ImporterPod, PodSource};
+use crate::error::{Classify, Error, Kind};
+use crate::format::digest::{Checksum, ChecksumError};
+use crate::io::Input;
+use crate::report::escaped;
+use crate::source::{self, Context, NetworkOptions, Source};
+
+/// What CDI's importer calls itself; people look for it in the logs of proxies.
+const AGENT: &str = "cdi-golang-importer";
+
+/// What CDI's importer is called towards registries, by its library.
+const REGISTRY_AGENT: &str = "Go-http-client/1.1";
+
+/// The deepest directory of headers: a secret in a directory of its own is at the second level.
+const DEPTH: u32 = 4;
+
+/// The source could not be opened: the words differ from those of what comes later.
+#[derive(Debug, thiserror::Error)]
+#[error("the source cannot be opened")]
+pub(super) struct Unopened {
+    /// Why not.
+    #[source]
+    pub(super) cause: Error,
+}
+
+impl Classify for Unopened {
+    fn kind(&self) -> Kind {
+        self.cause.kind()
+    }
+}
+
+fn unopened(cause: impl Into<Error>) -> Error {
+    Unopened { cause: cause.into() }.into()
+}
+
+/// What keeps a pod from asking for its source.
+#[derive(Debug, thiserror::Error)]
+enum SourceError {
+    #[error(r#"endpoint "IMPORTER_ENDPOINT" is missing or blank"#)]
+    NoEndpoint,
+    #[error("invalid checksum: {0}")]
+    Checksum(ChecksumError),
+}
+
+impl Classify for SourceError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
+
+/// The source that `config` names, which remembers that it could not be opened.
+pub(super) fn watched(config: &ImportConfig, context: Context) -> Result<Box<dyn Source>, Error> {
+    if config.source.trim().is_empty() {
+        return Err(unopened(SourceError::NoEndpoint));
+    }
+    let inner = source::from_argument(&config.source, context.clone()).map_err(unopened)?;
+    Ok(Box::new(Watched { inner, context }))
+}
+
+struct Watched {
+    inner: Box<dyn Source>,
+    context: Context,
+}
+
+impl Source for Watched {
+    fn open(self: Box<Self>) -> Result<Input, Error> {
+        let input = self.inner.open().map_err(unopened)?;
+        if let Some(kind) = self.context.notes.media_type().filter(|kind| kind.starts_with("text/")) {
+            tracing::warn!(
+                "Unexpected content type '{}'. Content might not be a KubeVirt image.",
+                escaped(kind)
+            );
+        }
+        Ok(input)
+    }
+
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+}
+
+/// The checksum that `pod` asks for. A node's image is held to its digests by the node.
+pub(super) fn checksum(pod: &ImporterPod) -> Result<Option<Checksum>, Error> {
+    let given = pod.checksum.as_deref().filter(|_| pod.source == PodSource::Http && pod.node_pull.is_none());
+    let parsed = given.map(Checksum::from_str).transpose();
+    parsed.map_err(|error| unopened(SourceError::Checksum(error)))
+}
+
+/// What is said of the network, with what is mounted into the pod.
+pub(super) fn network(pod: &ImporterPod) -> Result<NetworkOptions, Error> {
+    let mut network = (*pod.import.network).clone();
+    let agent = if pod.source == PodSource::Registry { REGISTRY_AGENT } else { AGENT };
+    network.user_agent = Some(agent.to_owned());
+    let certificates = Path::new(PROXY_CERTS);
+    if certificates.is_dir() {
+        network.proxy_ca_certs.push(certificates.to_owned());
+    }
+    if pod.source == PodSource::Http {
+        secret_headers(Path::new(HEADERS), DEPTH, &mut network.headers).map_err(|cause| {
+            // The path of a secret is none.
+            let why = format!("the headers in {HEADERS} cannot be read: {cause}");
+            unopened(Error::new(Kind::Usage, why))
+        })?;
+    }
+    Ok(network)
+}
+
+/// Adds the header that each file below `dir` is; names with a dot in front are the machinery of the
+/// volume, and what has no colon is no header.
+fn secret_headers(dir: &Path, depth: u32, headers: &mut Vec<String>) -> std::io::Result<()> {
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let (path, found) = (entry.path(), fs::metadata(entry.path())?);
+        if found.is_dir() && depth > 0 {
+            secret_headers(&path, depth - 1, headers)?;
+        } else if found.is_file() {
+            let text = fs::read_to_string(&path)?;
+            headers.extend(text.contains(':').then(|| text.trim().to_owned()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_the_files_of_a_secret_as_it_is_mounted() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("0/..2026_01");
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join("key"), "X-Secret: a:b\n").unwrap();
+        fs::write(data.join("none"), "no header\n").unwrap();
+        std::os::unix::fs::symlink("..2026_01", dir.path().join("0/..data")).unwrap();
+        for name in ["key", "none"] {
+            std::os::unix::fs::symlink(format!("..data/{name}"), dir.path().join("0").join(name)).unwrap();
+        }
+        fs::write(dir.path().join(".hidden"), "X-Hidden: 1").unwrap();
+        fs::write(dir.path().join("1"), "X-Other: 2").unwrap();
+        let mut headers = Vec::new();
+        secret_headers(dir.path(), DEPTH, &mut headers).unwrap();
+        assert_eq!(headers, ["X-Secret: a:b", "X-Other: 2"]);
+        secret_headers(&dir.path().join("absent"), DEPTH, &mut headers).unwrap();
+    }
+}
