@@ -1,62 +1,12 @@
 //! Block devices, as loop devices over files. Where there is no root or no loop device the tests say so.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use crate::common::device::{Device, OLD};
 use crate::common::tally::Tally;
 use crate::common::{noise, qemu, run, workshop};
-
-/// What the device holds before.
-const OLD: u8 = 0xa5;
-
-/// A loop device over a file; it is given back when dropped.
-struct Device {
-    path: PathBuf,
-    file: PathBuf,
-}
-
-impl Device {
-    /// A device of `len` bytes full of old data, or `None` where the machine gives none.
-    fn new(dir: &Path, len: usize, sector: u32) -> Option<Self> {
-        let file = dir.join(format!("device-{sector}"));
-        fs::write(&file, vec![OLD; len]).unwrap();
-        let mut command = Command::new("losetup");
-        command.args(["--find", "--show", "--sector-size", &sector.to_string()]).arg(&file);
-        let output = command.output().ok()?;
-        if !output.status.success() {
-            println!("skipped, no loop device: {}", String::from_utf8_lossy(&output.stderr).trim());
-            return None;
-        }
-        let path = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
-        Some(Self { path, file })
-    }
-
-    /// What the device holds now.
-    fn bytes(&self) -> Vec<u8> {
-        File::open(&self.path).unwrap().sync_all().ok();
-        fs::read(&self.file).unwrap()
-    }
-
-    fn is_untouched(&self) -> bool {
-        self.bytes().iter().all(|byte| *byte == OLD)
-    }
-
-    /// Old data everywhere again, through the device.
-    fn reset(&self) {
-        let device = OpenOptions::new().write(true).open(&self.path).unwrap();
-        let len = usize::try_from(fs::metadata(&self.file).unwrap().len()).unwrap();
-        device.write_all_at(&vec![OLD; len], 0).unwrap();
-        device.sync_all().unwrap();
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        Command::new("losetup").arg("--detach").arg(&self.path).status().ok();
-    }
-}
 
 /// The disk of `len` bytes in every form: data, a hole, zeros between data.
 fn forms(dir: &Path, len: usize) -> (Vec<u8>, [PathBuf; 5]) {

@@ -4,6 +4,7 @@ pub(crate) mod apart;
 pub(crate) mod certificates;
 pub(crate) mod child;
 pub(crate) mod depot;
+pub(crate) mod device;
 pub(crate) mod digest;
 pub(crate) mod foreign;
 pub(crate) mod layout;
