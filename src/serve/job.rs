@@ -122,6 +122,11 @@ impl Job {
     }
 }
 
+/// Makes the volume of a pod ready, as every upload will again.
+pub(super) fn ready(config: &ServeConfig) -> Result<(), Error> {
+    config.pod.as_ref().map_or(Ok(()), |pod| volume::fitted(&config.import, wanted(pod)).map(|_| ()))
+}
+
 fn wanted(pod: &PodTerms) -> Wanted {
     Wanted { size: pod.image_size, overhead: pod.overhead }
 }

@@ -109,6 +109,8 @@ pub fn run(
     progress: &Arc<Progress>,
     stop: &Arc<Stop>,
 ) -> Result<Ending, Error> {
+    // What an earlier container left must not stand in the way.
+    job::ready(config)?;
     check_target(&config.import, progress)?;
     let service = Arc::new(Service {
         config: config.clone(),

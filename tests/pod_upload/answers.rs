@@ -61,8 +61,8 @@ fn certificates(bench: &Bench) -> String {
 
 fn second(bench: &Bench) -> String {
     let server = bench.serve();
+    let slow = ["--limit-rate", "1500k"];
     std::thread::scope(|scope| {
-        let slow = ["--limit-rate", "1500k"];
         let first = scope.spawn(|| server.post_with(&slow, UPLOAD, &bench.raw));
         assert!(wait_for(|| server.disk().exists()), "no upload began");
         server.post(UPLOAD, &bench.raw).expect(503);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -177,8 +178,12 @@ impl Drop for Server<'_> {
     fn drop(&mut self) {
         // A case that fails leaves port 8443 to the next one.
         if let Some(running) = self.running.take() {
-            running.signal(Signal::KILL);
-            println!("{}", running.finish().stderr);
+            let end = || {
+                running.signal(Signal::KILL);
+                println!("{}", running.finish().stderr);
+            };
+            // One that has ended by itself says so in a second failure, which must not hide the first.
+            catch_unwind(AssertUnwindSafe(end)).ok();
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Row;
 use super::bench::{Bench, Server, holds_only};
+use super::ending::was_cut;
 use super::source::{Source, files, same_files};
 use crate::common::device::{Device, OLD};
 use crate::common::qemu::tool;
@@ -148,7 +149,7 @@ fn cut(bench: &Bench) -> String {
     let server = bench.serve();
     for _ in 0..2 {
         let slow = [&BLOCK[..], &["--limit-rate", "1M", "--max-time", "1"]].concat();
-        assert_eq!(server.post_when_free(&slow, UPLOAD, &stream).status, 0);
+        was_cut(&server.post_when_free(&slow, UPLOAD, &stream));
     }
     server.post_when_free(&BLOCK, UPLOAD, &stream).expect(200);
     let path = server.disk();
@@ -167,7 +168,7 @@ fn cut(bench: &Bench) -> String {
     pod::own(&left);
     let server = Server::start(bench, room.pod, room.data);
     let slow = [&FILES[..], &["--limit-rate", "500k", "--max-time", "1"]].concat();
-    assert_eq!(server.post_when_free(&slow, UPLOAD, &stream).status, 0);
+    was_cut(&server.post_when_free(&slow, UPLOAD, &stream));
     server.post_when_free(&FILES, UPLOAD, &stream).expect(200);
     let data = server.data.clone();
     server.finish().expect(0);
