@@ -1,38 +1,100 @@
-//! The program as the containers of CDI's pods: the acceptance cases of the contract, by their numbers.
+//! The program as the importer of CDI's pods: the acceptance cases of the contract, by their numbers.
+//!
+//! All run in one test, so that one table says what was seen in each.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+mod archives;
+mod bench;
+mod blank;
+mod device;
+mod ending;
+mod images;
+mod memory;
+mod node;
+mod refusals;
+mod registry;
+mod sizes;
+mod trust;
+mod web;
 
-use rustix::process::Signal;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use bench::Bench;
 
 use crate::common::apart::apart;
 use crate::common::pod::{self, Pod};
+use crate::common::tally::words;
 use crate::common::workshop;
 
+/// A number of the contract, what it is about, and what shows it: the words say what was seen.
+type Row = (&'static str, &'static str, fn(&Bench) -> String);
+
+/// Every case that a process can show. A4 needs formats that come later.
+fn rows() -> Vec<Row> {
+    let parts: [&[Row]; 12] = [
+        web::ROWS,
+        trust::ROWS,
+        images::ROWS,
+        refusals::ROWS,
+        sizes::ROWS,
+        device::ROWS,
+        ending::ROWS,
+        memory::ROWS,
+        archives::ROWS,
+        blank::ROWS,
+        registry::ROWS,
+        node::ROWS,
+    ];
+    let mut rows = parts.concat();
+    rows.sort_by_key(|(number, ..)| (number.as_bytes()[0], number[1..].parse::<u32>().unwrap()));
+    rows
+}
+
 #[test]
-fn a_pod_has_what_it_is_given_and_nothing_else() {
+fn a_pod_is_known_by_its_variables_and_its_programs_name() {
     let workshop = workshop();
-    let dir = workshop.path();
     apart(|| {
-        let data = pod::memory(dir, "data", 1 << 20);
-        // No variable says what to do, so that the program prints how it is used.
-        let ended = Pod::new(dir).volume("/data", &data).arg("--no-such-flag").run();
-        ended.expect(2);
+        let pod = || Pod::new(workshop.path()).volume("/data", pod::memory(workshop.path(), "data", 1 << 20));
+        // Nobody says what to do: how the program is used.
+        let ended = pod().arg("worker").run();
+        ended.expect(2).logs("IMPORTER_SOURCE");
         assert_eq!(ended.message, "");
-        assert_eq!(fs::metadata(&data).unwrap().uid(), pod::USER);
+        let named = || pod().called("cdi-importer").env("PREALLOCATION", "false");
+        named().run().expect(1).tells("Unknown data source: ");
+        named().env("IMPORTER_SOURCE", "glance").run().expect(1).tells("Unknown data source: glance");
+        named().env("IMPORTER_IMAGE_SIZE", "5GB").run().expect(1).tells("IMPORTER_IMAGE_SIZE");
+        named().arg("-no-such-flag").run().expect(2);
+        for arg in ["worker", "-alsologtostderr", "--v=1"] {
+            let pod = pod().env("IMPORTER_SOURCE", "vddk").env("PREALLOCATION", "F").arg(arg);
+            pod.arg("-v=3").run().expect(1).tells("Unable to connect to vddk data source: ");
+        }
     });
 }
 
 #[test]
-fn a_signal_reaches_the_first_process_of_a_pod() {
-    let workshop = workshop();
-    let dir = workshop.path();
+fn the_acceptance_cases_of_an_importer_pod() {
+    let numbers: Vec<&str> = rows().iter().map(|(number, ..)| *number).collect();
+    let mut all: Vec<String> = (1..=43).filter(|number| *number != 4).map(|n| format!("A{n}")).collect();
+    all.extend((1..=5).map(|n| format!("B{n}")));
+    all.extend((1..=5).map(|n| format!("C{n}")));
+    all.extend((1..=16).map(|n| format!("E{n}")));
+    assert_eq!(numbers, all, "each case once");
     apart(|| {
-        // Nothing listens there; what waits for a port does not end by itself.
-        let running = Pod::new(dir).arg("import").arg("-").arg("/data/disk.img");
-        let data = pod::directory(dir, "data");
-        let running = running.volume("/data", data).start();
-        running.signal(Signal::KILL);
-        assert!(running.finish().code != 0);
+        let bench = Bench::new();
+        let failed: Vec<&str> = rows().into_iter().filter_map(|row| run(&bench, row)).collect();
+        assert!(failed.is_empty(), "failed: {}", failed.join(", "));
     });
+}
+
+/// Prints the row of one case; its number where it failed.
+fn run(bench: &Bench, (number, about, case): Row) -> Option<&'static str> {
+    let start = Instant::now();
+    let seen = catch_unwind(AssertUnwindSafe(|| case(bench)));
+    let took = start.elapsed().as_secs_f64();
+    let (verdict, text) = match &seen {
+        Ok(text) => ("passed", text.clone()),
+        Err(panic) => ("FAILED", words(&**panic)),
+    };
+    println!("{number:<4} {verdict} {took:>5.1} s  {about}: {text}");
+    seen.is_err().then_some(number)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -35,12 +35,16 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// The connection breaks after so many bytes of the body.
     pub(crate) cut: Option<usize>,
+    /// A Content-Length other than the body's.
+    pub(crate) length: Option<String>,
+    /// The body has no length: it ends with the connection.
+    pub(crate) unsized_body: bool,
 }
 
 impl Reply {
     /// An answer without a body.
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), cut: None }
+        Self { status, headers: Vec::new(), body: Vec::new(), cut: None, length: None, unsized_body: false }
     }
 
     /// The body `text`.
@@ -67,7 +71,15 @@ pub(crate) struct Depot {
 impl Depot {
     /// Answers by `answer`, at the loopback address `host`.
     pub(crate) fn start(host: &str, answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((host, 0)).unwrap();
+        Self::at((host, 0), answer)
+    }
+
+    /// As [`Depot::start`], at an address that the test chooses.
+    pub(crate) fn at(
+        address: impl ToSocketAddrs,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, closing) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::new(AtomicBool::new(false)));
         let (log, end, answer): (_, _, Arc<Answer>) = (seen.clone(), closing.clone(), Arc::new(answer));
@@ -179,11 +191,15 @@ fn parse(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
 
 /// Whether the connection goes on.
 fn send(mut stream: &TcpStream, reply: &Reply) -> io::Result<bool> {
-    let mut head = format!("HTTP/1.1 {} x\r\nContent-Length: {}\r\n", reply.status, reply.body.len());
+    let mut head = format!("HTTP/1.1 {} x\r\n", reply.status);
+    if !reply.unsized_body {
+        let length = reply.length.clone().unwrap_or(reply.body.len().to_string());
+        head += &format!("Content-Length: {length}\r\n");
+    }
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     stream.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len()).min(reply.body.len())])?;
-    Ok(reply.cut.is_none())
+    Ok(reply.cut.is_none() && !reply.unsized_body)
 }

@@ -7,6 +7,7 @@ pub(crate) mod depot;
 pub(crate) mod device;
 pub(crate) mod digest;
 pub(crate) mod foreign;
+pub(crate) mod group;
 pub(crate) mod layout;
 pub(crate) mod ledger;
 pub(crate) mod map;

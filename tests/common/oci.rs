@@ -67,6 +67,12 @@ pub(crate) fn layer(files: &[(&str, &[u8])], packing: Packing) -> Layer {
     Layer { media_type: format!("{LAYER}{ending}"), bytes, diff }
 }
 
+/// A layer of bytes that are no tar.
+pub(crate) fn odd_layer(bytes: Vec<u8>) -> Layer {
+    let diff = digest::bytes(&bytes);
+    Layer { media_type: LAYER.to_owned(), bytes, diff }
+}
+
 fn entry(tar: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, path: &str, bytes: &[u8]) {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
@@ -100,9 +106,14 @@ impl OciLayout {
 
     /// Stores an image for `arch`, layers from the bottom; its descriptor.
     pub(crate) fn image(&self, arch: &str, layers: &[Layer]) -> Value {
+        self.image_with(arch, layers, &json!({}))
+    }
+
+    /// As [`OciLayout::image`], with what its configuration says of containers.
+    pub(crate) fn image_with(&self, arch: &str, layers: &[Layer], inner: &Value) -> Value {
         let diffs: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", layer.diff)).collect();
         let config = json!({
-            "architecture": arch, "os": "linux", "config": {},
+            "architecture": arch, "os": "linux", "config": inner,
             "rootfs": { "type": "layers", "diff_ids": diffs },
         });
         let config = self.blob(CONFIG, config.to_string().as_bytes());

@@ -60,7 +60,7 @@ while [ "$volumes" -gt 0 ]; do
         mkdir -p "$within"
         mount --rbind "$without" "$within"
     else
-        touch "$within"
+        [ -e "$within" ] || touch "$within"
         mount --bind "$without" "$within"
     fi
 done
@@ -97,8 +97,6 @@ pub(crate) struct Ended {
     /// The termination message.
     pub(crate) message: String,
     pub(crate) stderr: String,
-    /// The most resident memory, in bytes.
-    pub(crate) peak: u64,
 }
 
 impl Pod {
@@ -212,7 +210,7 @@ impl Running {
         let code = ended.status.code().or(ended.status.signal().map(|number| -number)).unwrap();
         assert!(code != 101 && code != 134 && code != -6 && code != -11, "crashed, {code}: {stderr}");
         let message = String::from_utf8(fs::read(&self.message).unwrap()).unwrap();
-        Ended { code, message, stderr, peak: ended.peak }
+        Ended { code, message, stderr }
     }
 }
 

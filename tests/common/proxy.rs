@@ -23,6 +23,8 @@ pub(crate) struct Visit {
     pub(crate) target: String,
     /// The header Proxy-Authorization, or nothing.
     pub(crate) proof: String,
+    /// The header User-Agent, or nothing.
+    pub(crate) agent: String,
 }
 
 /// How the proxy works.
@@ -103,6 +105,7 @@ async fn converse(
         method: method.clone(),
         target: target.clone(),
         proof: proof.clone(),
+        agent: header(&head, "user-agent"),
     });
     if !rules.user.is_empty() && proof != wanted(rules.user) {
         return client.write_all(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;

@@ -36,13 +36,12 @@ pub(super) fn create(
         }
     };
     let target = volume.target(ContentType::Kubevirt);
-    let preallocation = match (volume, pod.import.preallocation) {
-        // To claim the space of a device is to write it.
-        (Volume::Device, Preallocation::Falloc) => Preallocation::Full,
-        (_, other) => other,
+    let spec = TargetSpec {
+        path: target.to_owned(),
+        preallocation: volume.claim(pod.import.preallocation),
+        existing: Existing::Overwrite,
+        max_size: None,
     };
-    let spec =
-        TargetSpec { path: target.to_owned(), preallocation, existing: Existing::Overwrite, max_size: None };
     progress.enter(Phase::Pouring);
     fill(&*sink::open(&spec, Arc::clone(progress))?, size, progress, stop)?;
     place::seal(target)?;

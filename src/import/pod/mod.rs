@@ -138,6 +138,7 @@ fn configured(pod: &ImporterPod, volume: Volume) -> Result<ImportConfig, Error> 
         network: Arc::new(origin::network(pod)?),
         scratch_dir: place::scratch(),
         checksum: origin::checksum(pod)?,
+        preallocation: volume.claim(pod.import.preallocation),
         ..pod.import.clone()
     };
     config.target = volume.target(config.content_type).to_owned();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::config::ContentType;
 use crate::error::Error;
 use crate::format::overhead::Overhead;
+use crate::format::preallocation::Preallocation;
 use crate::sink::SinkError;
 use crate::sys;
 
@@ -63,6 +64,14 @@ impl Volume {
             (Self::Files, ContentType::Archive) => DATA,
             (Self::Files, ContentType::Kubevirt) => DISK,
         })
+    }
+
+    /// What `wanted` comes to: to claim the space of a device is to write it.
+    pub(super) fn claim(self, wanted: Preallocation) -> Preallocation {
+        match (self, wanted) {
+            (Self::Device, Preallocation::Falloc) => Preallocation::Full,
+            (_, other) => other,
+        }
     }
 }
 

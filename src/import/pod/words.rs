@@ -133,7 +133,7 @@ fn processing(pod: &ImporterPod, error: &Error) -> String {
         );
     }
     match error.kind() {
-        Kind::Image => format!("{CONVERTED}: {error}"),
+        Kind::Image if way != TO_DIRECTORY => format!("{CONVERTED}: {error}"),
         _ => format!("{way}: {}", reason(error)),
     }
 }

@@ -1,0 +1,128 @@
+//! 9.A: a large image, little memory and a slow target.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::Row;
+use super::bench::{Bench, ODD, Volumes, is_complete};
+use crate::common::apart::command;
+use crate::common::group::Group;
+use crate::common::{digest, noise, pod, qemu, wait_for};
+
+pub(super) const ROWS: &[Row] = &[("A43", "3 GiB within 256 MiB of memory, to a slow target", a43)];
+
+const SIZE: u64 = 3 << 30;
+const MEMORY: u64 = 256 << 20;
+
+/// Bits per second that the slow device takes: some 64 MB/s.
+const RATE: &str = "rate=512M";
+
+/// A block device that takes its time, with a file system on it.
+struct Slow {
+    server: Child,
+    mounts: Vec<PathBuf>,
+}
+
+impl Slow {
+    fn mount(volumes: &Volumes) -> Result<Self, String> {
+        let [backing, fuse] = ["backing", "fuse"].map(|name| volumes.dir.join(name));
+        File::create(&backing).unwrap().set_len(SIZE + (1 << 30)).unwrap();
+        fs::create_dir(&fuse).unwrap();
+        let device = fuse.join("device");
+        let mut nbdfuse = Command::new("nbdfuse");
+        nbdfuse.arg(&device).args(["[", "nbdkit", "--filter=rate", "file"]).arg(&backing).args([RATE, "]"]);
+        nbdfuse.stdin(Stdio::null()).stdout(Stdio::null());
+        let server = nbdfuse.spawn().map_err(|error| format!("nbdfuse: {error}"))?;
+        let slow = Self { server, mounts: vec![fuse, volumes.data.clone()] };
+        if !wait_for(|| device.exists()) {
+            return Err("nbdfuse mounts nothing".to_owned());
+        }
+        let (device, data) = (device.to_str().unwrap(), volumes.data.to_str().unwrap());
+        command("mkfs.ext4", &["-q", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1", device])?;
+        command("mount", &["-o", "loop", device, data])?;
+        pod::own(&volumes.data);
+        Ok(slow)
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        // The file system before the device below it. What was never mounted cannot be unmounted.
+        for at in self.mounts.iter().rev() {
+            command("umount", &[at.to_str().unwrap()]).ok();
+        }
+        self.server.kill().ok();
+        self.server.wait().ok();
+    }
+}
+
+/// An image of which some 700 MiB are data, all over the disk; the disk's digest.
+fn image(dir: &Path) -> String {
+    let (raw, qcow2) = (dir.join("large.raw"), dir.join("large.qcow2"));
+    let file = File::create(&raw).unwrap();
+    file.set_len(SIZE).unwrap();
+    let chunk = noise(64 << 20, 9);
+    for number in 0..11 {
+        file.write_all_at(&chunk, number * (280 << 20)).unwrap();
+    }
+    qemu::img("convert -f raw -O qcow2", &[&raw, &qcow2]);
+    let sum = digest::disk(&raw);
+    fs::remove_file(raw).unwrap();
+    sum
+}
+
+fn a43(bench: &Bench) -> String {
+    let sum = image(&bench.root());
+    let volumes = bench.volumes();
+    let (slow, target) = match Slow::mount(&volumes) {
+        Ok(slow) => (Some(slow), "ext4 on a device of 64 MB/s".to_owned()),
+        Err(why) => (None, format!("a usual target ({why})")),
+    };
+    let group = Group::new(MEMORY);
+    // In one pass, and by ranges.
+    let urls = [bench.nginx.url(ODD, "plain/large.qcow2"), bench.url("large.qcow2")];
+    let mut dirty = 0;
+    for url in urls {
+        let pod =
+            volumes.http(&url).env("IMPORTER_IMAGE_SIZE", SIZE.to_string()).env("FILESYSTEM_OVERHEAD", "0");
+        let mut pod = pod.within(Duration::from_secs(300));
+        if let Some(group) = &group {
+            pod = pod.cgroup(group.dir());
+        }
+        let (ended, most) = thread::scope(|scope| {
+            let run = scope.spawn(|| pod.run());
+            let mut most = 0;
+            while !run.is_finished() {
+                most = most.max(waiting_pages());
+                thread::sleep(Duration::from_millis(50));
+            }
+            (run.join().unwrap(), most)
+        });
+        is_complete(&ended, false);
+        assert_eq!(digest::disk(&volumes.disk()), sum);
+        dirty = dirty.max(most);
+    }
+    fs::remove_file(bench.root().join("large.qcow2")).unwrap();
+    drop(slow);
+    let memory = match group.map(|group| group.peak()) {
+        Some(Some(most)) => format!("a group of 256 MiB used {} MiB, page cache included", most >> 20),
+        Some(None) => "within a group of 256 MiB".to_owned(),
+        None => {
+            assert!(dirty < MEMORY, "{dirty} bytes wait to be written");
+            "no control group can be made here".to_owned()
+        }
+    };
+    format!("exit 0 twice onto {target}; {memory}; at most {} MiB dirty on the machine", dirty >> 20)
+}
+
+/// Bytes in the machine's memory that wait to be written.
+fn waiting_pages() -> u64 {
+    let info = fs::read_to_string("/proc/meminfo").unwrap();
+    let waiting = |line: &&str| line.starts_with("Dirty:") || line.starts_with("Writeback:");
+    let kibibytes = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+    info.lines().filter(waiting).filter_map(kibibytes).sum::<u64>() << 10
+}
