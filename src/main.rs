@@ -8,21 +8,24 @@ use std::time::{Duration, Instant};
 use std::{io, panic};
 
 use diskpour::config::{
-    self, Command, Config, ImportConfig, ImporterPod, InspectConfig, OutputStyle, Parsed, PodError,
-    ServeConfig, Worker,
+    self, ClonePod, ClonePodError, Command, Config, ImportConfig, ImporterPod, InspectConfig, OutputStyle,
+    Parsed, PodError, ServeConfig, UploadPodError, Worker,
 };
 use diskpour::error::{Error, Kind};
 use diskpour::inspect::Inspection;
 use diskpour::progress::{Progress, Stop};
 use diskpour::report::termination::{self, Ended};
 use diskpour::report::{self, Pen, Percent, Reporter};
-use diskpour::serve::Metrics;
-use diskpour::{import, inspect, matrix, serve, sys};
+use diskpour::serve::{Ending, Metrics};
+use diskpour::{clone, import, inspect, matrix, serve, sys};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// The counter of importer pods that the controller asks for.
 const IMPORT_METRIC: &str = "kubevirt_cdi_import_progress_total";
+
+/// The same of clone sources.
+const CLONE_METRIC: &str = "kubevirt_cdi_clone_progress_total";
 
 /// What the user reads after a panic, whose own words went to the log.
 const DEFECT: &str = "a defect of diskpour ended the run; please report the line above";
@@ -32,6 +35,12 @@ const PATIENCE: Duration = Duration::from_millis(800);
 
 /// How long the last steps may take then; a target that hangs must not keep the process.
 const LAST_STEPS: Duration = Duration::from_millis(150);
+
+/// The exit code of a worker that failed.
+const FAILED: u8 = 1;
+
+/// The exit code of what CDI takes for fatal.
+const FATAL: u8 = 255;
 
 fn main() {
     panic::set_hook(Box::new(report::panicked));
@@ -64,6 +73,8 @@ fn run(config: Config) -> u8 {
 fn work(worker: Worker, pen: &Pen) -> u8 {
     let done = catch_unwind(AssertUnwindSafe(|| match worker {
         Worker::Importer(pod) => importer(pod, pen),
+        Worker::UploadServer(pod) => upload_pod(pod, pen),
+        Worker::CloneSource(pod) => clone_pod(pod, pen),
     }));
     let failed = |text: &str| Ended { exit_code: 1, message: Some(termination::plain(text)) };
     let ended = match done {
@@ -101,6 +112,40 @@ fn importer(pod: Result<Box<ImporterPod>, PodError>, pen: &Pen) -> Result<Ended,
     Ok(ended)
 }
 
+fn upload_pod(pod: Result<Box<ServeConfig>, UploadPodError>, pen: &Pen) -> Result<Ended, Error> {
+    let code = if matches!(pod, Err(UploadPodError::Deadline)) { FATAL } else { FAILED };
+    let done = pod.map_err(|error| Error::new(Kind::Usage, error)).and_then(|config| {
+        let (progress, stop) = watched(pen, telling(OutputStyle::Text))?;
+        let ended = serve::run(&config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
+        Ok(ended.termination().to_json())
+    });
+    Ok(ended(done, code))
+}
+
+fn clone_pod(pod: Result<Box<ClonePod>, ClonePodError>, pen: &Pen) -> Result<Ended, Error> {
+    let done = pod.map_err(|error| Error::new(Kind::Usage, error)).and_then(|config| {
+        let (progress, stop) = watched(pen, telling(OutputStyle::Text))?;
+        let (counted, percent) = (Arc::clone(&progress), Percent::default());
+        let metrics = Metrics::start(CLONE_METRIC, &config.owner_uid, Arc::new(move || percent.of(&counted)));
+        let said = clone::run(&config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop));
+        drop(metrics);
+        said
+    });
+    Ok(ended(done, FATAL))
+}
+
+/// How a pod of clones and uploads ends: a failure, with `code` or a signal's, leaves no message, and the
+/// end of its log stands in for it.
+fn ended(done: Result<String, Error>, code: u8) -> Ended {
+    match done {
+        Ok(message) => Ended { exit_code: 0, message: Some(message) },
+        Err(error) => match code_of(Err(error), OutputStyle::Text) {
+            signal @ 128.. => Ended { exit_code: signal, message: None },
+            _ => Ended { exit_code: code, message: None },
+        },
+    }
+}
+
 fn obey(command: Command, pen: &Pen) -> Result<(), Error> {
     match command {
         Command::Import(config) => import(&config, pen),
@@ -134,7 +179,10 @@ fn inspect(config: &InspectConfig, pen: &Pen) -> Result<(), Error> {
 fn upload_server(config: &ServeConfig, pen: &Pen) -> Result<(), Error> {
     let output = config.import.output;
     let (progress, stop) = watched(pen, telling(output))?;
-    let outcome = serve::run(config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
+    let ended = serve::run(config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
+    // Only a pod has a deadline.
+    let Ending::Delivered(delivery) = ended else { return Ok(()) };
+    let outcome = delivery.outcome;
     report::warnings(&outcome.warnings, output);
     told(report::result(&outcome, ToString::to_string, output))
 }

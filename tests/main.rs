@@ -16,6 +16,7 @@ mod images;
 mod matrix;
 mod memory;
 mod pod;
+mod pod_upload;
 mod proxy;
 mod readme;
 mod redirects;

@@ -16,21 +16,21 @@ use crate::common::run;
 use crate::common::upload::{Answer, Receiver, Wire, curl};
 
 /// The common name that may upload.
-const NAME: &str = "client.upload-server.cdi.kubevirt.io";
+pub(crate) const NAME: &str = "client.upload-server.cdi.kubevirt.io";
 
 /// The phrase of what does not fit, in full.
-const TOO_SMALL: &str =
+pub(crate) const TOO_SMALL: &str =
     "Saving stream failed: effective image size is larger than the reported available storage: ";
 
 /// Certificates for a server and its clients.
-struct Papers {
-    dir: PathBuf,
-    authority: Authority,
+pub(crate) struct Papers {
+    pub(crate) dir: PathBuf,
+    pub(crate) authority: Authority,
     ca: PathBuf,
 }
 
 impl Papers {
-    fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         let authority = Authority::new("uploads");
         let ca = authority.save(dir, "ca.crt");
         authority.loopback().save(dir, "server");
@@ -42,7 +42,7 @@ impl Papers {
         self.dir.join(name).display().to_string()
     }
 
-    fn save(&self, name: &str, identity: &Identity) {
+    pub(crate) fn save(&self, name: &str, identity: &Identity) {
         identity.save(&self.dir, name);
     }
 
@@ -54,7 +54,7 @@ impl Papers {
     }
 
     /// curl's arguments for a client with the certificate `name`, or with none.
-    fn client(&self, name: Option<&str>) -> Vec<String> {
+    pub(crate) fn client(&self, name: Option<&str>) -> Vec<String> {
         let mut args = vec!["--cacert".to_owned(), self.ca.display().to_string()];
         if let Some(name) = name {
             let [cert, key] = ["crt", "key"].map(|ending| self.at(&format!("{name}.{ending}")));
@@ -65,7 +65,7 @@ impl Papers {
 }
 
 /// `args` and a POST of `file` to `url`, as a body or as a form.
-fn post(mut args: Vec<String>, url: &str, file: &Path) -> Answer {
+pub(crate) fn post(mut args: Vec<String>, url: &str, file: &Path) -> Answer {
     if url.contains("-form") {
         args.extend(["-F".to_owned(), format!("file=@{}", file.display())]);
     } else {

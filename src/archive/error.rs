@@ -13,6 +13,9 @@ pub enum ArchiveError {
     /// The first block is no header.
     #[error("this is no tar archive: its first 512 bytes are no header of one")]
     NoArchive,
+    /// It has no file that could be the disk, in the words of CDI.
+    #[error("no disk image found in tar")]
+    NoMember,
     /// The archive contradicts itself.
     #[error("the archive is damaged at byte {at}: {why}")]
     Damaged {
@@ -70,6 +73,7 @@ impl Classify for ArchiveError {
         match self {
             Self::TooLarge { .. } => Kind::TargetFull,
             Self::NoArchive
+            | Self::NoMember
             | Self::Damaged { .. }
             | Self::Truncated { .. }
             | Self::Member { .. }

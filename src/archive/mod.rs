@@ -22,6 +22,7 @@ mod maps;
 mod name;
 mod pax;
 mod place;
+mod single;
 mod sparse;
 mod tree;
 mod walk;
@@ -32,6 +33,7 @@ pub use error::ArchiveError;
 pub use extract::Unpacked;
 pub use header::is_header;
 pub use place::{Place, open};
+pub use single::single;
 pub(crate) use walk::{Member, MemberKind, Walk};
 
 use crate::sink::Existing;

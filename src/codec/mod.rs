@@ -13,12 +13,14 @@ mod bzip2;
 pub mod cluster;
 mod decoder;
 mod gzip;
+mod snappy;
 mod xz;
 mod zstd;
 
 use std::io;
 
 pub use crate::format::codec::Codec;
+pub use snappy::{SnappyError, unsnap};
 
 use crate::error::{Classify, Error, Kind};
 use crate::io::Sequential;

@@ -32,8 +32,10 @@ pub use choices::{
 };
 pub use clap_complete::Shell;
 pub use pages::{Page, completions, man};
-pub use pod::{ImporterPod, NodePull, PodError, PodSource, Worker};
-pub use serve::{Clients, Security, ServeConfig, TlsConfig, TlsVersion};
+pub use pod::{
+    ClonePod, ClonePodError, ImporterPod, NodePull, PodError, PodSource, UploadPodError, VolumeMode, Worker,
+};
+pub use serve::{Clients, PodTerms, Security, ServeConfig, TlsConfig, TlsVersion};
 pub use usage::UsageError;
 
 /// What the command line asks for.

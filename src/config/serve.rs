@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser, PossibleValue};
 use clap::{Parser, ValueEnum, value_parser};
@@ -11,6 +11,7 @@ use super::args::{ENVIRONMENT, ImageArgs, OUTPUT, OutputArgs, SPEED, TargetArgs,
 use super::choices::{ContentType, Overwrite, ProgressChoice, Verify};
 use super::meaning::{Misuse, check_sizes, processors};
 use super::{ImportConfig, environment};
+use crate::format::overhead::Overhead;
 use crate::format::time;
 use crate::source::NetworkOptions;
 
@@ -143,6 +144,21 @@ pub struct ServeConfig {
     pub security: Security,
     /// What is done with the image of an upload; its source is not used.
     pub import: ImportConfig,
+    /// What holds for an upload server in a pod of CDI, and for no other.
+    pub pod: Option<PodTerms>,
+}
+
+/// What the controller of an upload server's pod wants.
+#[derive(Clone, Debug)]
+pub struct PodTerms {
+    /// The directory that takes archives of files, where the target is no device.
+    pub directory: PathBuf,
+    /// The requested size of the disk in bytes.
+    pub image_size: Option<u64>,
+    /// What the file system of the target takes for itself.
+    pub overhead: Overhead,
+    /// When the server ends, if no upload has succeeded or is under way.
+    pub deadline: Option<SystemTime>,
 }
 
 /// How the transport is secured.
@@ -262,7 +278,7 @@ pub(super) fn meaning(args: ServeArgs) -> Result<ServeConfig, Misuse> {
         progress: environment::progress(args.progress, environment::stderr_redraws()),
         output: args.output.output,
     };
-    Ok(ServeConfig { listen, security, import })
+    Ok(ServeConfig { listen, security, import, pod: None })
 }
 
 fn check_target(target: &Path) -> Result<(), ServeMisuse> {

@@ -6,6 +6,7 @@
 
 pub mod addr;
 pub mod codec;
+pub mod date;
 pub mod digest;
 pub mod extent;
 pub mod magic;

@@ -53,7 +53,8 @@ pub(super) fn unpack(
     })
 }
 
-fn spec(config: &ImportConfig) -> Spec {
+/// The directory that `config` names, as a place for an archive.
+pub(super) fn spec(config: &ImportConfig) -> Spec {
     let existing = match config.overwrite {
         Overwrite::Refuse => Existing::Refuse,
         Overwrite::Force => Existing::Overwrite,

@@ -3,9 +3,11 @@
 //! Refuses to know: flags and environment, how progress is shown, exit codes.
 
 mod archive;
+pub(crate) mod clone;
 pub(crate) mod head;
 pub mod pod;
 pub(crate) mod tap;
+pub(crate) mod volume;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

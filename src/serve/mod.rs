@@ -12,6 +12,7 @@ mod bridge;
 mod ciphers;
 mod connection;
 mod form;
+mod job;
 mod metrics;
 mod name;
 mod race;
@@ -21,10 +22,10 @@ mod state;
 mod tls;
 mod transfer;
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -35,12 +36,14 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::{Clients, ImportConfig, Overwrite, Security, ServeConfig};
 use crate::error::{Error, Kind};
 use crate::progress::{Progress, Stop};
-use crate::report::{Outcome, Pen};
+use crate::report::Pen;
+use crate::report::termination::Termination;
 use crate::sink::{self, Existing, TargetSpec};
 
 pub use metrics::{Gauge, Metrics};
 
 use connection::Door;
+pub use job::Delivery;
 use race::{Either, race};
 use state::Desk;
 
@@ -65,7 +68,36 @@ struct Service {
     pen: Pen,
 }
 
-/// Takes uploads until one has succeeded; says through `pen` where it listens.
+/// How a server ends that nothing has broken.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// An upload succeeded.
+    Delivered(Box<Delivery>),
+    /// Its time was over before one did.
+    DeadlinePassed,
+}
+
+impl Ending {
+    /// What the server says as a pod.
+    #[must_use]
+    pub fn termination(&self) -> Termination {
+        match self {
+            Self::Delivered(delivery) => Termination {
+                preallocation_applied: Some(delivery.preallocated),
+                message: if delivery.cloned { "Clone Complete" } else { "Upload Complete" }.to_owned(),
+                ..Termination::default()
+            },
+            Self::DeadlinePassed => Termination {
+                deadline_passed: Some(true),
+                message: "Deadline Passed".to_owned(),
+                ..Termination::default()
+            },
+        }
+    }
+}
+
+/// Takes uploads until one has succeeded, or a pod's deadline has passed; says through `pen` where it
+/// listens.
 ///
 /// # Errors
 /// [`Kind::Usage`] for a target or certificates that cannot be used, [`Kind::Other`] where there is
@@ -76,7 +108,9 @@ pub fn run(
     pen: &Pen,
     progress: &Arc<Progress>,
     stop: &Arc<Stop>,
-) -> Result<Outcome, Error> {
+) -> Result<Ending, Error> {
+    // What an earlier container left must not stand in the way.
+    job::ready(config)?;
     check_target(&config.import, progress)?;
     let service = Arc::new(Service {
         config: config.clone(),
@@ -132,7 +166,7 @@ fn door(security: &Security) -> Result<Door, Error> {
 async fn listen(service: &Service) -> Result<TcpListener, Error> {
     let wanted = service.config.listen;
     let failed = |cause| Error::new(Kind::Other, format!("cannot listen on {wanted}: {cause}"));
-    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let listener = bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let scheme = if matches!(service.door, Door::Plain) { "http" } else { "https" };
     // Where nobody reads it, nobody needs it.
@@ -140,12 +174,22 @@ async fn listen(service: &Service) -> Result<TcpListener, Error> {
     Ok(listener)
 }
 
+/// Listens on `wanted`; where that is every address, on those of the family that there is.
+async fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(wanted).await {
+        Err(error) if wanted.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != io::ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, wanted.port())).await
+        }
+        bound => bound,
+    }
+}
+
 /// Serves connections until an upload has succeeded or the end is wished for.
-async fn accept(service: &Arc<Service>, listener: TcpListener, stop: &Stop) -> Option<Outcome> {
+async fn accept(service: &Arc<Service>, listener: TcpListener, stop: &Stop) -> Option<Ending> {
     let (over, _) = watch::channel(false);
     let (slots, mut connections) = (Arc::new(Semaphore::new(CONNECTIONS)), JoinSet::new());
     loop {
-        let end = race(service.desk.done(), stopped(stop));
+        let end = race(service.desk.done(), over_time(service, stop));
         match race(next(&listener, &slots), end).await {
             Either::Left(Some((slot, tcp, from))) => {
                 let served = connection::serve(Arc::clone(service), tcp, from, over.subscribe());
@@ -170,7 +214,8 @@ async fn accept(service: &Arc<Service>, listener: TcpListener, stop: &Stop) -> O
     };
     // Who has not ended by now is cut off.
     let _ = timeout(GRACE, race(all, hurried)).await;
-    service.desk.take_outcome()
+    let delivered = service.desk.take_delivery().map(|delivery| Ending::Delivered(Box::new(delivery)));
+    delivered.or_else(|| (!stop.asked()).then_some(Ending::DeadlinePassed))
 }
 
 /// The next connection, when there is a slot for it; none when no more can come.
@@ -188,6 +233,22 @@ async fn next(
                 sleep(STEP).await;
             }
         }
+    }
+}
+
+/// Waits for the wish to end, or for the deadline of a pod and the end of an upload after it.
+async fn over_time(service: &Service, stop: &Stop) {
+    let deadline = service.config.pod.as_ref().and_then(|pod| pod.deadline);
+    // A clock that is set anew changes how long that is.
+    let passed = || deadline.is_some_and(|deadline| SystemTime::now() >= deadline);
+    while !stop.asked() {
+        if passed() {
+            service.desk.retire();
+            if service.desk.is_idle() {
+                return;
+            }
+        }
+        sleep(STEP).await;
     }
 }
 

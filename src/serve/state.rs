@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::job::Delivery;
 use crate::error::Kind;
 use crate::progress::Stop;
-use crate::report::Outcome;
 
 /// Where the server stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ struct Inner {
     /// The wish to end that the present upload obeys.
     stop: Arc<Stop>,
     closing: bool,
-    outcome: Option<Outcome>,
+    delivery: Option<Delivery>,
 }
 
 impl Desk {
@@ -78,15 +78,25 @@ impl Desk {
         inner.stop.ask(kind);
     }
 
+    /// Lets no upload begin any more; the present one goes on.
+    pub(super) fn retire(&self) {
+        self.inner().closing = true;
+    }
+
+    /// Whether no upload is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.inner().state == State::Idle
+    }
+
     /// Waits until an upload has succeeded.
     pub(super) async fn done(&self) {
         // One that was notified before this waits is not lost: the permit is kept.
         self.done.notified().await;
     }
 
-    /// What the upload that succeeded did; none before, and none a second time.
-    pub(super) fn take_outcome(&self) -> Option<Outcome> {
-        self.inner().outcome.take()
+    /// The upload that succeeded; none before, and none a second time.
+    pub(super) fn take_delivery(&self) -> Option<Delivery> {
+        self.inner().delivery.take()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -113,11 +123,11 @@ impl Claim {
     }
 
     /// Notes that the target is complete and durable.
-    pub(super) fn done(mut self, outcome: Outcome) {
+    pub(super) fn done(mut self, delivery: Delivery) {
         self.settled = true;
         let mut inner = self.desk.inner();
         inner.state = State::Done;
-        inner.outcome = Some(outcome);
+        inner.delivery = Some(delivery);
         self.desk.done.notify_one();
     }
 }
@@ -135,29 +145,15 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
+    use crate::report::Outcome;
 
     fn refusal(desk: &Arc<Desk>) -> Option<Refusal> {
         desk.claim().err()
     }
 
-    fn outcome() -> Outcome {
-        Outcome {
-            format: "raw".to_owned(),
-            codecs: Vec::new(),
-            route: "stream".to_owned(),
-            virtual_size: 512,
-            entries: None,
-            fetched_bytes: 512,
-            requests: 0,
-            retries: 0,
-            written_bytes: 512,
-            zeroed_bytes: 0,
-            held_peak_bytes: 0,
-            scratch_bytes: 0,
-            seconds: 0.0,
-            digest: None,
-            warnings: Vec::new(),
-        }
+    fn delivery() -> Delivery {
+        let outcome = Outcome { virtual_size: 512, ..Outcome::default() };
+        Delivery { outcome, cloned: false, preallocated: false }
     }
 
     #[test]
@@ -168,10 +164,10 @@ mod tests {
         claim.received();
         assert_eq!(refusal(&desk), Some(Refusal::Busy(State::Background)));
         assert_eq!(refusal(&desk).unwrap().to_string(), "another upload is being finished");
-        assert!(desk.take_outcome().is_none());
-        claim.done(outcome());
+        assert!(desk.take_delivery().is_none());
+        claim.done(delivery());
         assert_eq!(refusal(&desk), Some(Refusal::Done));
-        assert_eq!(desk.take_outcome().unwrap().virtual_size, 512);
+        assert_eq!(desk.take_delivery().unwrap().outcome.virtual_size, 512);
     }
 
     #[test]
@@ -204,6 +200,18 @@ mod tests {
         desk.close(Kind::Terminated);
         assert_eq!(claim.stop().check().unwrap_err().kind(), Kind::Terminated);
         drop(claim);
+        assert_eq!(refusal(&desk), Some(Refusal::Closing));
+    }
+
+    #[test]
+    fn a_retired_desk_lets_the_present_upload_end_and_begins_none() {
+        let desk = Arc::new(Desk::default());
+        let claim = desk.claim().unwrap();
+        desk.retire();
+        assert!(!desk.is_idle() && !claim.stop().asked());
+        assert_eq!(refusal(&desk), Some(Refusal::Busy(State::Uploading)));
+        drop(claim);
+        assert!(desk.is_idle());
         assert_eq!(refusal(&desk), Some(Refusal::Closing));
     }
 }

@@ -15,15 +15,13 @@ use super::Service;
 use super::body::Metered;
 use super::bridge::{Arrival, Inlet, bridge};
 use super::form::{self, FilePart, FormError};
+use super::job::{Delivery, Job};
 use super::race::{Either, race};
-use super::route::{Answer, Framing, Payload, Upload};
+use super::route::{Framing, Payload, Upload};
 use super::state::Claim;
-use crate::config::{ContentType, ImportConfig};
 use crate::error::{Error, Kind};
-use crate::import::{self, Origin};
-use crate::matrix::Endpoint;
 use crate::progress::Stop;
-use crate::report::{Outcome, Reporter};
+use crate::report::Reporter;
 
 /// Why an upload failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +51,7 @@ pub(super) async fn receive(
     request: Request<Incoming>,
 ) -> Result<(), Failure> {
     let payload = Payload::of(upload, request.headers());
+    let job = Job::of(payload, upload.answer, &service.config).map_err(Failure::Pour)?;
     let idle = service.config.import.idle_timeout;
     let inflow = match upload.framing {
         Framing::Whole => Inflow::Whole(Metered::new(request.into_body(), idle)),
@@ -61,75 +60,44 @@ pub(super) async fn receive(
             Inflow::Form(FilePart::find(Metered::new(request.into_body(), idle), boundary).await?)
         }
     };
-    let outcome = store(&service, &claim, payload, upload.answer, inflow).await.map_err(Failure::Pour)?;
-    claim.done(outcome);
+    let delivery = store(&service, &claim, job, inflow).await.map_err(Failure::Pour)?;
+    claim.done(delivery);
     Ok(())
 }
 
-/// Brings `inflow` to its place by the way that its kind takes.
-async fn store(
-    service: &Arc<Service>,
-    claim: &Claim,
-    payload: Payload,
-    answer: Answer,
-    inflow: Inflow,
-) -> Result<Outcome, Error> {
-    let refused = |words: &'static str| Err(Error::new(Kind::Other, words));
-    match (payload, answer) {
-        // Both answers come when the target is durable. The asynchronous one might come earlier, when
-        // the image is here and valid; as it is poured while it arrives, that is the same moment
-        // but for the last flush, and a failure of that flush can still be told to the client.
-        (Payload::Image, Answer::Finished | Answer::Received) => {
-            pour(service, claim, ContentType::Kubevirt, inflow).await
-        }
-        (Payload::Archive, _) => pour(service, claim, ContentType::Archive, inflow).await,
-        (Payload::BlockClone | Payload::FilesystemClone, Answer::Received) => {
-            refused("async clone not supported")
-        }
-        (Payload::BlockClone | Payload::FilesystemClone, Answer::Finished) => refused("clones come later"),
-    }
-}
-
-/// Pours an image, or unpacks an archive, while it arrives.
-async fn pour(
-    service: &Arc<Service>,
-    claim: &Claim,
-    content: ContentType,
-    inflow: Inflow,
-) -> Result<Outcome, Error> {
+/// Brings `inflow` to its place while it arrives.
+async fn store(service: &Arc<Service>, claim: &Claim, job: Job, inflow: Inflow) -> Result<Delivery, Error> {
     service.progress.restart();
     let (inlet, arrival) = bridge(inflow.promised(), &service.progress, claim.stop());
-    let config = ImportConfig { content_type: content, ..service.config.import.clone() };
-    let mut import = start(Arc::clone(service), config, arrival, Arc::clone(claim.stop()));
+    let mut run = start(Arc::clone(service), job, arrival, Arc::clone(claim.stop()));
     let received = async {
         if pump(inflow, inlet).await == Pumped::All {
             claim.received();
         }
     };
-    // An import that fails early ends a client that may be slow, or silent.
-    match race(received, &mut import).await {
-        Either::Left(()) => ended(import.await),
+    // One that fails early ends a client that may be slow, or silent.
+    match race(received, &mut run).await {
+        Either::Left(()) => ended(run.await),
         Either::Right(done) => ended(done),
     }
 }
 
-/// The import in a thread where it may block, with its progress shown.
+/// The job in a thread where it may block, with its progress shown.
 fn start(
     service: Arc<Service>,
-    config: ImportConfig,
+    job: Job,
     arrival: Arrival,
     stop: Arc<Stop>,
-) -> JoinHandle<Result<Outcome, Error>> {
+) -> JoinHandle<Result<Delivery, Error>> {
     spawn_blocking(move || {
-        let reporter = Reporter::start(&service.progress, config.progress, &service.pen);
-        let origin = Origin { source: Box::new(arrival), endpoint: Endpoint::Upload };
-        let outcome = import::pour(&config, origin, &service.progress, &stop);
+        let reporter = Reporter::start(&service.progress, service.config.import.progress, &service.pen);
+        let delivery = job.run(&service.config, arrival, &service.progress, &stop);
         reporter.finish();
-        outcome
+        delivery
     })
 }
 
-fn ended(joined: Result<Result<Outcome, Error>, JoinError>) -> Result<Outcome, Error> {
+fn ended(joined: Result<Result<Delivery, Error>, JoinError>) -> Result<Delivery, Error> {
     joined.unwrap_or_else(|_| Err(Error::new(Kind::Other, "a defect of diskpour ended the upload")))
 }
 

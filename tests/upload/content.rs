@@ -171,12 +171,12 @@ fn images_that_are_refused_are_500_with_one_line_of_the_cause() {
 }
 
 #[test]
-fn clones_are_told_that_they_come_later() {
+fn what_is_no_clone_is_not_taken_for_one() {
     let disks = Disks::new();
     let receiver = Receiver::plain(&disks.target, &[]);
     for (kind, path, words) in [
-        ("blockdevice-clone", "upload", "clones come later"),
-        ("filesystem-clone", "upload", "clones come later"),
+        ("blockdevice-clone", "upload", "the clone's snappy stream is damaged"),
+        ("filesystem-clone", "upload", "the clone's snappy stream is damaged"),
         ("blockdevice-clone", "upload-async", "async clone not supported"),
     ] {
         let args = vec!["-H".to_owned(), format!("x-cdi-content-type: {kind}")];

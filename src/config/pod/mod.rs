@@ -2,18 +2,25 @@
 //!
 //! Refuses to know: what a worker does, and whether the files that variables name are there.
 
+mod clone;
 mod flags;
 mod importer;
+mod upload;
 mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use super::LogLevel;
 use super::environment::text;
+use super::{LogLevel, ServeConfig};
 use flags::{FlagError, Flags};
 
+pub use clone::{ClonePod, ClonePodError, VolumeMode};
 pub use importer::{ImporterPod, NodePull, PodError, PodSource};
+pub use upload::UploadPodError;
+
+/// What the start script of CDI's clone source passes on; all of it stands in the environment too.
+const CLONE_FLAGS: [&str; 3] = ["content-type", "upload-bytes", "mount"];
 
 /// A verbosity from which on everything is logged.
 const CHATTY: u32 = 4;
@@ -23,6 +30,10 @@ const CHATTY: u32 = 4;
 pub enum Worker {
     /// Imports an image, as the environment says, if it makes sense.
     Importer(Result<Box<ImporterPod>, PodError>),
+    /// Receives an image or a clone, as the environment says, if it makes sense.
+    UploadServer(Result<Box<ServeConfig>, UploadPodError>),
+    /// Sends its volume to an upload server, as the environment says, if it makes sense.
+    CloneSource(Result<Box<ClonePod>, ClonePodError>),
 }
 
 /// A worker, and how much it logs.
@@ -47,6 +58,8 @@ pub(super) enum CallError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Importer,
+    UploadServer,
+    CloneSource,
 }
 
 /// What `argv`, the program's name first, and the environment call for; none for a person's command.
@@ -57,8 +70,10 @@ pub(super) fn called(argv: &[OsString]) -> Option<Result<Call, CallError>> {
     let (name, words) = argv.split_first()?;
     let forced = words.first().is_some_and(|word| word == "worker");
     let words = if forced { words.get(1..).unwrap_or_default() } else { words };
-    let flags = flags::parse(words, &[]);
-    let role = match (by_name(name), forced) {
+    let named = by_name(name);
+    let own: &[&str] = if named == Some(Role::CloneSource) { &CLONE_FLAGS } else { &[] };
+    let flags = flags::parse(words, own);
+    let role = match (named, forced) {
         (Some(role), _) => role,
         (None, true) => match by_variables() {
             Some(role) => role,
@@ -77,18 +92,27 @@ pub(super) fn called(argv: &[OsString]) -> Option<Result<Call, CallError>> {
 fn by_name(name: &OsStr) -> Option<Role> {
     match Path::new(name).file_name()?.to_str()? {
         "cdi-importer" => Some(Role::Importer),
+        "cdi-uploadserver" => Some(Role::UploadServer),
+        "cdi-cloner" | "cloner_startup.sh" => Some(Role::CloneSource),
         _ => None,
     }
 }
 
 /// The role that the variables of the environment are for.
 fn by_variables() -> Option<Role> {
-    text("IMPORTER_SOURCE").map(|_| Role::Importer)
+    match () {
+        () if text("IMPORTER_SOURCE").is_some() => Some(Role::Importer),
+        () if upload::is_meant() => Some(Role::UploadServer),
+        () if clone::is_meant() => Some(Role::CloneSource),
+        () => None,
+    }
 }
 
 fn worker(role: Role) -> Worker {
     match role {
         Role::Importer => Worker::Importer(ImporterPod::read().map(Box::new)),
+        Role::UploadServer => Worker::UploadServer(upload::read().map(Box::new)),
+        Role::CloneSource => Worker::CloneSource(clone::read().map(Box::new)),
     }
 }
 

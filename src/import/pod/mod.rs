@@ -9,7 +9,7 @@
 mod blank;
 mod node;
 mod origin;
-mod place;
+pub(super) mod place;
 mod words;
 
 use std::collections::BTreeMap;

@@ -41,7 +41,7 @@ const MODE: u32 = 0o660;
 
 /// What the target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Volume {
+pub(in crate::import) enum Volume {
     /// A directory, for a file or an archive.
     Files,
     /// A block device.
@@ -76,7 +76,7 @@ impl Volume {
 }
 
 /// Removes what an earlier try left. An archive's files are not known from others, and stay.
-pub(super) fn tidy(content: ContentType, volume: Volume) {
+pub(in crate::import) fn tidy(content: ContentType, volume: Volume) {
     if volume == Volume::Files && content == ContentType::Kubevirt {
         remove(Path::new(DISK));
         remove(Path::new(MARKER));
@@ -108,14 +108,14 @@ fn remove(path: &Path) {
 }
 
 /// Scratch space, where it is mounted and not full.
-pub(super) fn scratch() -> Option<PathBuf> {
+pub(in crate::import) fn scratch() -> Option<PathBuf> {
     let dir = Path::new(SCRATCH);
     let room = dir.is_dir() && free(dir).is_ok_and(|free| free > 0);
     room.then(|| dir.to_owned())
 }
 
 /// Bytes that an ordinary user may still write below `dir`.
-pub(super) fn free(dir: &Path) -> Result<u64, Error> {
+pub(in crate::import) fn free(dir: &Path) -> Result<u64, Error> {
     let status = rustix::fs::statfs(dir)
         .map_err(|errno| SinkError::failed("ask for the free space of", dir, None, errno.into()))?;
     Ok(status.f_bavail.saturating_mul(u64::try_from(status.f_bsize).unwrap_or(0)))
@@ -130,24 +130,24 @@ pub(super) fn device_size() -> Result<u64, Error> {
 
 /// The sizes that a disk on a file system may have and should have, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sizes {
+pub(in crate::import) struct Sizes {
     /// The largest that is taken.
-    pub(super) most: u64,
+    pub(in crate::import) most: u64,
     /// What a smaller one grows to.
-    pub(super) grown: Option<u64>,
+    pub(in crate::import) grown: Option<u64>,
 }
 
 /// The sizes where `free` bytes are free and a disk of `requested` bytes is asked for.
 ///
 /// The limit is what is there, without the overhead: an image that would grow to less than it has
 /// is taken as it is.
-pub(super) fn sizes(overhead: Overhead, free: u64, requested: Option<u64>) -> Sizes {
+pub(in crate::import) fn sizes(overhead: Overhead, free: u64, requested: Option<u64>) -> Sizes {
     let most = free.min(requested.unwrap_or(u64::MAX));
     Sizes { most, grown: requested.map(|requested| overhead.usable(most).min(requested)) }
 }
 
 /// Gives a complete disk its mode, and makes it durable with that.
-pub(super) fn seal(target: &Path) -> Result<(), Error> {
+pub(in crate::import) fn seal(target: &Path) -> Result<(), Error> {
     let failed = |action| move |cause| SinkError::failed(action, target, None, cause);
     if target == Path::new(DISK) {
         fs::set_permissions(target, Permissions::from_mode(MODE)).map_err(failed("set the mode of"))?;

@@ -1,5 +1,7 @@
 //! Dates as HTTP writes them. Refuses to know: what time it is.
 
+use crate::format::date::days;
+
 /// Seconds since 1970 of an IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`); the obsolete forms of
 /// RFC 9110, 5.6.7 count as no date, which errs on the side of less trust.
 pub(super) fn http_date(text: &str) -> Option<u64> {
@@ -13,23 +15,10 @@ pub(super) fn http_date(text: &str) -> Option<u64> {
     let year: u64 = words.next()?.parse().ok()?;
     let mut clock = words.next()?.splitn(3, ':').map(|part| part.parse::<u64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    let legal = (1970..=9999).contains(&year)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second <= 60
-        && (words.next(), words.next()) == (Some("GMT"), None);
-    legal.then(|| ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
-}
-
-/// Days from 1970-01-01 to a day of a month that counts from 0.
-fn days(year: u64, month: u64, day: u64) -> u64 {
-    const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
-    let leap = leap_days(year) - leap_days(year - 1);
-    let within = usize::try_from(month).ok().and_then(|month| BEFORE.get(month)).copied().unwrap_or(0);
-    let passed = if month >= 2 { leap } else { 0 };
-    (year - 1970) * 365 + leap_days(year - 1) - leap_days(1969) + within + passed + day - 1
+    let legal =
+        hour < 24 && minute < 60 && second <= 60 && (words.next(), words.next()) == (Some("GMT"), None);
+    let days = days(year, month, day).filter(|_| legal)?;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
 #[cfg(test)]
