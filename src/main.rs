@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use std::{io, panic};
 
 use diskpour::config::{
-    self, Command, Config, ImportConfig, InspectConfig, OutputStyle, Parsed, ServeConfig,
+    self, Command, Config, ImageServer, ImportConfig, InspectConfig, OutputStyle, Parsed, ServeConfig,
+    SizeDetection, SmallError, Worker,
 };
 use diskpour::error::{Error, Kind};
-use diskpour::inspect::Inspection;
+use diskpour::inspect::{Inspection, size};
 use diskpour::progress::{Progress, Stop};
 use diskpour::report::{self, Pen, Reporter};
+use diskpour::serve::container;
 use diskpour::{import, inspect, matrix, serve, sys};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -29,7 +31,7 @@ fn main() {
     sys::signal::ignore_file_size_limit();
     let code = match config::parse(std::env::args_os()) {
         Ok(Parsed::Run(config)) => run(*config),
-        Ok(Parsed::Say(text)) => code_of(told(report::say(text.as_bytes())), OutputStyle::Text),
+        Ok(Parsed::Say(text)) => code_of(told(report::say(text.as_bytes())).map(|()| 0), OutputStyle::Text),
         Err(error) => {
             report::refusal(&error);
             Kind::Usage.verdict().exit_code
@@ -50,16 +52,54 @@ fn run(config: Config) -> u8 {
     code_of(done.unwrap_or_else(|_| Err(defect())), output)
 }
 
-fn obey(command: Command, pen: &Pen) -> Result<(), Error> {
-    match command {
+/// Does what a command is for; the exit code where it ended as it should.
+fn obey(command: Command, pen: &Pen) -> Result<u8, Error> {
+    let done = match command {
         Command::Import(config) => import(&config, pen),
         Command::Inspect(config) => inspect(&config, pen),
         Command::UploadServer(config) => upload_server(&config, pen),
         Command::Matrix(OutputStyle::Text) => told(report::say(matrix::to_text().as_bytes())),
         Command::Matrix(OutputStyle::Json) => told(report::say((matrix::to_json() + "\n").as_bytes())),
         Command::Completions(shell) => told(report::say(&config::completions(shell))),
-        Command::Worker(_) => Err(Error::new(Kind::Other, "not yet")),
+        Command::Worker(worker) => return Ok(work(worker, pen)),
         Command::Man(page) => told(config::man(page).and_then(|roff| report::say(&roff))),
+    };
+    done.map(|()| 0)
+}
+
+/// Does what a pod of CDI is for; the exit code, which its controller knows.
+fn work(worker: Worker, pen: &Pen) -> u8 {
+    match worker {
+        Worker::Importer(_) => code_of(Err(Error::new(Kind::Other, "not yet")), OutputStyle::Text),
+        Worker::SizeDetection(wanted) => size_detection(wanted),
+        Worker::ImageServer(config) => image_server(config, pen),
+    }
+}
+
+fn size_detection(wanted: Result<SizeDetection, SmallError>) -> u8 {
+    match size::tell(wanted) {
+        Ok(size) => {
+            tracing::info!("the disk has {size} bytes");
+            0
+        }
+        Err(error) => {
+            let code = error.exit_code();
+            report::failure(&Error::new(Kind::Other, error), OutputStyle::Text);
+            code
+        }
+    }
+}
+
+fn image_server(config: Result<ImageServer, SmallError>, pen: &Pen) -> u8 {
+    let served = config.map_err(|error| Error::new(Kind::Usage, error)).and_then(|config| {
+        let (_, stop) = watched(OutputStyle::Text, pen)?;
+        container::run(&config, &stop)
+    });
+    let Err(error) = served else { return 0 };
+    report::failure(&error, OutputStyle::Text);
+    match error.kind() {
+        Kind::Interrupted | Kind::Terminated => error.kind().verdict().exit_code,
+        _ => 1,
     }
 }
 
@@ -101,10 +141,11 @@ fn told(said: io::Result<()>) -> Result<(), Error> {
 }
 
 /// The exit code of a run that is `done`; its error is printed.
-fn code_of(done: Result<(), Error>, output: OutputStyle) -> u8 {
-    let Err(error) = done else { return 0 };
-    report::failure(&error, output);
-    error.kind().verdict().exit_code
+fn code_of(done: Result<u8, Error>, output: OutputStyle) -> u8 {
+    done.unwrap_or_else(|error| {
+        report::failure(&error, output);
+        error.kind().verdict().exit_code
+    })
 }
 
 /// Counters, and a wish to end that SIGINT and SIGTERM set.

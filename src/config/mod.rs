@@ -32,7 +32,9 @@ pub use choices::{
 };
 pub use clap_complete::Shell;
 pub use pages::{Page, completions, man};
-pub use pod::{ImporterPod, NodePull, PodError, PodSource, Worker};
+pub use pod::{
+    FlagError, ImageServer, ImporterPod, NodePull, PodError, PodSource, SizeDetection, SmallError, Worker,
+};
 pub use serve::{Clients, Security, ServeConfig, TlsConfig, TlsVersion};
 pub use usage::UsageError;
 

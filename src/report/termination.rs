@@ -10,6 +10,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+/// Where the kubelet looks for the message.
+pub const PATH: &str = "/dev/termination-log";
+
 /// The most that the kubelet keeps, in bytes.
 const MOST: usize = 4096;
 
