@@ -152,18 +152,19 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.cause)?;
-        let mut last = self.cause.to_string();
+        let mut said = self.cause.to_string();
         let mut next = self.cause.source();
         while let Some(cause) = next {
             let text = cause.to_string();
-            // Wrappers such as `io::Error` repeat their cause's text; once is enough.
-            if !last.ends_with(&text) {
-                write!(f, ": {text}")?;
+            // Wrappers such as `io::Error` repeat their cause's text, and an error of ours within a
+            // chain has said all that follows it; once is enough.
+            if !said.contains(&text) {
+                said.push_str(": ");
+                said.push_str(&text);
             }
-            last = text;
             next = cause.source();
         }
+        f.write_str(&said)?;
         Ok(())
     }
 }
@@ -199,6 +200,13 @@ mod tests {
         let inner = io::Error::from(Error::new(Kind::Integrity, "CRC differs"));
         let error = Error::new(Kind::Integrity, Reading { at: 7, cause: inner });
         assert_eq!(error.to_string(), "while reading at byte 7: CRC differs");
+    }
+
+    #[test]
+    fn an_error_of_ours_in_the_middle_of_a_chain_is_said_once() {
+        let deep = Error::new(Kind::Integrity, Reading { at: 3, cause: io::Error::other("CRC differs") });
+        let error = Error::new(Kind::Integrity, Reading { at: 7, cause: deep.into() });
+        assert_eq!(error.to_string(), "while reading at byte 7: while reading at byte 3: CRC differs");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod devices;
 mod differential;
 mod fixtures;
 mod forward;
+mod images;
 mod matrix;
 mod memory;
 mod proxy;

@@ -1,27 +1,35 @@
 //! How the filling of a directory ends: everything is sealed and kept, or removed again.
 
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, chmodat, fchmod, futimens, syncfs, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, chmodat, fchmod, futimens, unlinkat};
 use rustix::io::Errno;
 
 use super::beneath;
 use super::ledger::{Last, Ledger, Node, What};
 use super::tree::{PRIVATE, State, Tree, shown, times};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::sink::SinkError;
 
 impl Tree {
-    /// Gives the directories that we made their modes and times, and makes everything durable.
-    pub(super) fn keep(&mut self) -> Result<(), Error> {
+    /// Gives the directories that we made their modes and times.
+    pub(super) fn seal(&mut self) -> Result<(), Error> {
         self.check()?;
-        self.state = State::Sealing;
+        self.state = State::Sealed;
         for (node, last) in self.ledger.last() {
-            self.seal(node, last).map_err(|errno| self.failed("set the mode of", node, errno))?;
+            self.set_last(node, last).map_err(|errno| self.unset(node, errno))?;
         }
-        syncfs(&self.root).map_err(|errno| self.failed("flush", Ledger::ROOT, errno))?;
-        self.state = State::Kept;
+        Ok(())
+    }
+
+    /// Makes what is durable now the end of it, unless it was removed meanwhile.
+    pub(super) fn keep(&mut self) -> Result<(), Error> {
+        match self.state {
+            State::Sealed => self.state = State::Kept,
+            _ => return Err(Error::new(Kind::Other, "the directory was emptied again")),
+        }
         Ok(())
     }
 
@@ -29,7 +37,7 @@ impl Tree {
     pub(super) fn revoke(&mut self) -> bool {
         match std::mem::replace(&mut self.state, State::Revoked) {
             State::Filling => {}
-            State::Sealing => self.reopen(),
+            State::Sealed => self.reopen(),
             State::Kept => {
                 self.state = State::Kept;
                 return false;
@@ -49,7 +57,7 @@ impl Tree {
         gone
     }
 
-    fn seal(&mut self, node: Node, last: Last) -> Result<(), Errno> {
+    fn set_last(&mut self, node: Node, last: Last) -> Result<(), Errno> {
         let opened;
         let fd = if node == Ledger::ROOT {
             self.root.as_fd()
@@ -96,11 +104,91 @@ impl Tree {
         Ok((dir.as_fd(), self.ledger.name(node)))
     }
 
-    fn failed(&self, action: &'static str, node: Node, errno: Errno) -> Error {
+    /// That the file system could not make everything durable.
+    pub(super) fn unflushed(&self, cause: io::Error) -> Error {
+        SinkError::failed("flush", &self.path, None, cause).into()
+    }
+
+    fn unset(&self, node: Node, errno: Errno) -> Error {
         let path = match self.ledger.name(node) {
             b"" => self.path.clone(),
             name => self.path.join(shown(&[name]).to_string()),
         };
-        SinkError::failed(action, &path, None, errno.into()).into()
+        SinkError::failed("set the mode of", &path, None, errno.into()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::pax::Time;
+    use std::fs::File;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    const SHUT: Last = Last { mode: 0, mtime: Time { seconds: 7, nanos: 8 } };
+
+    /// A tree with a file below directories that nobody may enter in the end.
+    fn filled(root: &Path) -> Tree {
+        fs::write(root.join("theirs"), "keep").unwrap();
+        let mut tree = Tree::new(root.to_path_buf(), File::open(root).unwrap().into(), What::Found).unwrap();
+        tree.directory(&[b"a"], SHUT).unwrap();
+        tree.directory(&[b"a", b"b"], SHUT).unwrap();
+        tree.file(&[b"a", b"b", b"file"]).unwrap();
+        tree.file(&[b"implied", b"file"]).unwrap();
+        tree
+    }
+
+    fn names(root: &Path) -> Vec<String> {
+        let entries = fs::read_dir(root).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_sealed_and_cannot_be_kept_is_removed_although_its_modes_keep_us_out() {
+        let root = tempfile::tempdir().unwrap();
+        let mut tree = filled(root.path());
+        tree.seal().unwrap();
+        assert_eq!(fs::metadata(root.path().join("a")).unwrap().permissions().mode() & 0o777, 0);
+        assert!(tree.revoke());
+        assert_eq!(names(root.path()), ["theirs"]);
+        assert!(tree.keep().is_err());
+    }
+
+    #[test]
+    fn what_is_kept_is_never_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let mut tree = filled(root.path());
+        assert!(tree.keep().is_err());
+        tree.seal().unwrap();
+        tree.keep().unwrap();
+        assert!(!tree.revoke());
+        assert_eq!(names(root.path()), ["a", "implied", "theirs"]);
+        tree.reopen();
+    }
+
+    #[test]
+    fn nothing_is_made_after_everything_was_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let mut tree = filled(root.path());
+        assert!(tree.revoke());
+        assert!(tree.file(&[b"late"]).is_err());
+        assert!(tree.directory(&[b"late"], SHUT).is_err());
+        assert!(tree.symlink(&[b"late"], b"theirs", SHUT.mtime).is_err());
+        assert!(tree.hardlink(&[b"late"], &[b"theirs"]).is_err());
+        assert_eq!(names(root.path()), ["theirs"]);
+    }
+
+    #[test]
+    fn what_somebody_else_put_into_our_directory_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let mut tree = filled(root.path());
+        fs::write(root.path().join("a/b/other"), "theirs too").unwrap();
+        assert!(!tree.revoke());
+        assert_eq!(names(&root.path().join("a/b")), ["other"]);
+        assert_eq!(names(root.path()), ["a", "theirs"]);
     }
 }

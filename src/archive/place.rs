@@ -91,3 +91,47 @@ fn absent(path: &Path) -> Result<(), SinkError> {
 fn unfit<T>(path: &Path, why: &'static str) -> Result<T, SinkError> {
     Err(SinkError::Unfit { path: path.to_path_buf(), why })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn why(path: &Path, existing: Existing) -> String {
+        match open(&Spec { dir: path.to_path_buf(), existing, max_size: None }) {
+            Ok(_) => "taken".to_owned(),
+            Err(SinkError::Unfit { why, .. } | SinkError::Busy { why, .. }) => why.to_owned(),
+            Err(other) => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_directory_is_taken_when_it_is_empty_or_given_up() {
+        let base = tempfile::tempdir().unwrap();
+        let at = |name: &str| base.path().join(name);
+        assert_eq!(why(base.path(), Existing::Refuse), "taken");
+        fs::create_dir(at("lost+found")).unwrap();
+        assert_eq!(why(base.path(), Existing::Refuse), "taken");
+        fs::write(at("file"), "x").unwrap();
+        assert!(why(base.path(), Existing::Refuse).contains("use --force"));
+        assert_eq!(why(base.path(), Existing::Overwrite), "taken");
+        symlink("lost+found", at("link")).unwrap();
+        assert_eq!(why(&at("link"), Existing::Refuse), "taken");
+        symlink("nowhere", at("dangling")).unwrap();
+        assert!(why(&at("dangling"), Existing::Overwrite).contains("leads to nothing"));
+        assert!(why(&at("file"), Existing::Overwrite).contains("is no directory"));
+        assert!(why(&at("no/where"), Existing::Overwrite).contains("make it first"));
+        assert_eq!(why(&at("new/"), Existing::Refuse), "taken");
+        assert!(!at("new").exists());
+    }
+
+    #[test]
+    fn a_directory_is_taken_by_one_at_a_time() {
+        let base = tempfile::tempdir().unwrap();
+        let spec = Spec { dir: base.path().to_path_buf(), existing: Existing::Refuse, max_size: None };
+        let tree = open(&spec).unwrap().tree().unwrap();
+        assert!(why(base.path(), Existing::Overwrite).contains("another process"));
+        drop(tree);
+        assert_eq!(why(base.path(), Existing::Overwrite), "taken");
+    }
+}

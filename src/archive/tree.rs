@@ -38,8 +38,8 @@ pub(super) struct Tree {
 pub(super) enum State {
     /// Members arrive.
     Filling,
-    /// Directories get their modes, which may keep us out.
-    Sealing,
+    /// Directories have their modes, which may keep us out.
+    Sealed,
     /// Everything is complete and durable.
     Kept,
     /// Everything was removed; nothing is made any more.
@@ -235,4 +235,68 @@ pub(super) fn times(mtime: Time) -> Timestamps {
     let unchanged = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     let last_modification = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() };
     Timestamps { last_access: unchanged, last_modification }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    const LAST: Last = Last { mode: 0o755, mtime: Time { seconds: 7, nanos: 8 } };
+
+    fn tree(root: &std::path::Path) -> Tree {
+        Tree::new(root.to_path_buf(), File::open(root).unwrap().into(), What::Found).unwrap()
+    }
+
+    #[test]
+    fn a_link_that_appears_in_the_way_is_not_walked_through() {
+        let base = tempfile::tempdir().unwrap();
+        let (root, outside) = (base.path().join("root"), base.path().join("outside"));
+        for dir in [&root, &outside] {
+            fs::create_dir(dir).unwrap();
+        }
+        let mut tree = tree(&root);
+        symlink(&outside, root.join("out")).unwrap();
+        assert!(tree.file(&[b"out", b"evil"]).is_err());
+        assert!(tree.directory(&[b"out", b"evil"], LAST).is_err());
+        assert!(tree.hardlink(&[b"h"], &[b"out", b"evil"]).is_err());
+        // As a directory of its own it takes the link's place.
+        tree.directory(&[b"out"], LAST).unwrap();
+        tree.file(&[b"out", b"fine"]).unwrap();
+        assert!(root.join("out/fine").exists());
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_chain_of_directories_follows_names_that_jump_about() {
+        let root = tempfile::tempdir().unwrap();
+        let mut tree = tree(root.path());
+        let names: [&[&[u8]]; 6] = [
+            &[b"a", b"b", b"1"],
+            &[b"a", b"2"],
+            &[b"3"],
+            &[b"a", b"b", b"4"],
+            &[b"b", b"b", b"5"],
+            &[b"a", b"b", b"6"],
+        ];
+        for parts in names {
+            tree.file(parts).unwrap();
+        }
+        for name in ["a/b/1", "a/2", "3", "a/b/4", "b/b/5", "a/b/6"] {
+            assert!(root.path().join(name).is_file(), "{name}");
+        }
+        assert!(tree.revoke());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn errors_name_the_path_below_the_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let mut tree = tree(root.path());
+        let error = tree.unmade(&[b"d", b"f\n"], Errno::NOSPC);
+        assert_eq!(error.kind(), Kind::TargetFull);
+        assert!(error.to_string().ends_with("/d/f\\n: no space left on device"), "{error}");
+        assert!(tree.file(&[]).unwrap_err().to_string().contains("directory itself"));
+    }
 }

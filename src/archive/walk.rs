@@ -1,29 +1,41 @@
 //! The archive from its first block to its end: one member after the other, and its content.
 //!
-//! Refuses to know: where members go, and which of them are refused for what they are.
+//! Refuses to know: where members go, and what they are for.
 
 use std::io;
 
 use super::header::{self, BLOCK, Block, Header};
 use super::pax::{self, Flaw, Pax, Time};
-use super::sparse::{self, Extent};
-use super::{ArchiveError, EXTENTS_LIMIT, LONG_LIMIT, PAX_LIMIT};
+use super::sparse::Extent;
+use super::{ArchiveError, ENTRIES_LIMIT, LONG_LIMIT, NAME_LIMIT, PAX_LIMIT};
 use crate::error::{Error, Kind};
-use crate::io::{Sequential, fill};
+use crate::io::{Pass, Sequential, fill};
 
 /// A member of an archive.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) name: Vec<u8>,
-    pub(super) kind: MemberKind,
+pub(crate) struct Member {
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: MemberKind,
     /// The permissions, at most 0777.
     pub(super) mode: u32,
     pub(super) mtime: Time,
 }
 
+impl Member {
+    /// Whether it is a file with holes, of which the archive holds a part only.
+    pub(crate) fn is_sparse(&self) -> bool {
+        match &self.kind {
+            MemberKind::File { size, extents } => {
+                !matches!(extents[..], [Extent { at: 0, len }] if len == *size)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What a member is.
 #[derive(Debug)]
-pub(super) enum MemberKind {
+pub(crate) enum MemberKind {
     /// A file of `size` bytes, of which those in `extents` are stored.
     File {
         size: u64,
@@ -47,23 +59,34 @@ struct Pending {
 }
 
 /// The archive, read up to somewhere.
-pub(super) struct Walk {
-    stream: Sequential,
+pub(crate) struct Walk<R = Sequential> {
+    stream: R,
     /// Bytes read so far.
     at: u64,
+    /// Members met so far.
+    members: usize,
     /// Bytes of the present member's content that were not read yet.
-    left: u64,
+    pub(super) left: u64,
     /// Zeros that follow the content.
     padding: u64,
 }
 
-impl Walk {
-    pub(super) fn new(stream: Sequential) -> Self {
-        Self { stream, at: 0, left: 0, padding: 0 }
+impl<R: Pass> Walk<R> {
+    /// The archive that `stream` brings from its first byte on.
+    pub(crate) fn new(stream: R) -> Self {
+        Self { stream, at: 0, members: 0, left: 0, padding: 0 }
     }
 
-    /// The next member; none at the end mark.
-    pub(super) fn next(&mut self) -> Result<Option<Member>, Error> {
+    /// Where in the archive the next byte lies; behind [`Walk::next`] the first of the content.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The next member; none at the end mark. Content that was not read is passed over.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]; whatever the stream fails with.
+    pub(crate) fn next(&mut self) -> Result<Option<Member>, Error> {
         let mut pending = Pending::default();
         loop {
             self.skip_content()?;
@@ -106,8 +129,22 @@ impl Walk {
         Ok(())
     }
 
+    /// The next bytes of the present member's content, at most as many as fit; 0 at their end.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Truncated`]; whatever the stream fails with.
+    pub(crate) fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        let room = buf.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let buf = buf.get_mut(..room).unwrap_or_default();
+        self.read(buf)?;
+        Ok(room)
+    }
+
     /// Reads what follows the end mark to the end of the stream; the bytes of it that are not zero.
-    pub(super) fn drain(&mut self, mut between: impl FnMut() -> Result<(), Error>) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// Whatever the stream fails with, or `between`, which runs before each step.
+    pub(crate) fn drain(&mut self, mut between: impl FnMut() -> Result<(), Error>) -> Result<u64, Error> {
         let (mut buf, mut odd) = (vec![0; 64 << 10], 0_u64);
         loop {
             between()?;
@@ -151,6 +188,14 @@ impl Walk {
         if map.is_some() && !is_file {
             return Err(self.damaged("a member with a list of pieces is no file"));
         }
+        if name.len() > NAME_LIMIT {
+            return Err(self.damaged("a name is longer than 4096 bytes"));
+        }
+        self.members = self.members.saturating_add(1);
+        if self.members > ENTRIES_LIMIT {
+            let cap = u64::try_from(ENTRIES_LIMIT).unwrap_or(u64::MAX);
+            return Err(ArchiveError::OverLimit { what: "more entries than we take", cap }.into());
+        }
         let kind = match header.kind {
             b'S' if is_file && map.is_none() => self.old_sparse(block, size)?,
             b'0' | 0 | b'7' if is_file => match map {
@@ -164,7 +209,11 @@ impl Walk {
             b'2' => self.empty(size, MemberKind::Symlink(link))?,
             // Old programs give links the size of the file, without its content.
             b'1' => self.empty(pax.size.unwrap_or(0), MemberKind::Hardlink(link))?,
-            other => MemberKind::Refused(refusal(other)),
+            other @ (b'3' | b'4' | b'6') => self.empty(size, MemberKind::Refused(refusal(other)))?,
+            other => {
+                self.enter(size);
+                MemberKind::Refused(refusal(other))
+            }
         };
         let mtime = pax.mtime.unwrap_or(Time { seconds: header.mtime, nanos: 0 });
         Ok(Member { name, kind, mode: header.mode, mtime })
@@ -172,61 +221,7 @@ impl Walk {
 
     /// `kind`, whose content must be empty: programs disagree on whether it would follow.
     fn empty(&self, size: u64, kind: MemberKind) -> Result<MemberKind, Error> {
-        if size == 0 { Ok(kind) } else { Err(self.damaged("a directory or a link has a size")) }
-    }
-
-    /// A sparse file in GNU tar's own format: pieces in the header, and in blocks after it.
-    fn old_sparse(&mut self, block: &Block, stored: u64) -> Result<MemberKind, Error> {
-        let (mut list, size) = header::sparse(block).map_err(|why| self.damaged(why))?;
-        let mut extents = Vec::new();
-        loop {
-            for extent in list.extents {
-                sparse::push(&mut extents, extent)?;
-            }
-            if !list.more {
-                break;
-            }
-            let mut block = [0; BLOCK];
-            self.take(&mut block, "within the list of a sparse file's pieces")?;
-            list = header::sparse_extension(&block).map_err(|why| self.damaged(why))?;
-        }
-        self.enter(stored);
-        self.sparse(size, extents)
-    }
-
-    /// A sparse file in a PAX archive: pieces in the PAX header, or as text before the data.
-    fn new_sparse(&mut self, map: pax::Sparse, stored: u64) -> Result<MemberKind, Error> {
-        let Some(size) = map.size else { return Err(self.damaged("a sparse file has no size")) };
-        self.enter(stored);
-        match (map.major, map.minor) {
-            (None | Some(0), _) => self.sparse(size, map.extents),
-            (Some(1), None | Some(0)) => {
-                let extents = self.map()?;
-                self.sparse(size, extents)
-            }
-            _ => Err(self.damaged("a sparse file is of a format that is not known")),
-        }
-    }
-
-    fn sparse(&self, size: u64, extents: Vec<Extent>) -> Result<MemberKind, Error> {
-        sparse::check(&extents, size, self.left).map_err(|why| self.damaged(why))?;
-        Ok(MemberKind::File { size, extents })
-    }
-
-    /// The list of pieces before the data: decimal numbers on lines, in whole blocks.
-    fn map(&mut self) -> Result<Vec<Extent>, Error> {
-        let mut lines = Lines { block: [0; BLOCK], taken: BLOCK };
-        let count = lines.number(self)?;
-        if count > u64::try_from(EXTENTS_LIMIT).unwrap_or(u64::MAX) {
-            let cap = u64::try_from(EXTENTS_LIMIT).unwrap_or(u64::MAX);
-            let what = "a sparse file of more pieces than we take";
-            return Err(ArchiveError::OverLimit { what, cap }.into());
-        }
-        let mut extents = Vec::new();
-        for _ in 0..count {
-            extents.push(Extent { at: lines.number(self)?, len: lines.number(self)? });
-        }
-        Ok(extents)
+        if size == 0 { Ok(kind) } else { Err(self.damaged("a member without content has a size")) }
     }
 
     fn long(&mut self, header: &Header, again: bool) -> Result<Vec<u8>, Error> {
@@ -263,25 +258,24 @@ impl Walk {
     }
 
     /// Takes note that `size` bytes of content follow.
-    fn enter(&mut self, size: u64) {
+    pub(super) fn enter(&mut self, size: u64) {
         self.left = size;
         self.padding = size.next_multiple_of(len_of(&[0; BLOCK])).saturating_sub(size);
     }
 
     fn skip_content(&mut self) -> Result<(), Error> {
-        let mut buf = [0; 8 * BLOCK];
-        let mut skip = self.left.saturating_add(self.padding);
-        while skip > 0 {
-            let step = usize::try_from(skip).unwrap_or(usize::MAX).min(buf.len());
-            self.take(buf.get_mut(..step).unwrap_or_default(), "within a member's content")?;
-            skip = skip.saturating_sub(u64::try_from(step).unwrap_or(u64::MAX));
+        let skip = self.left.saturating_add(self.padding);
+        let passed = self.stream.pass(skip).map_err(unread)?;
+        self.at = self.at.saturating_add(passed);
+        if passed < skip {
+            return Err(ArchiveError::Truncated { at: self.at, why: "within a member's content" }.into());
         }
         (self.left, self.padding) = (0, 0);
         Ok(())
     }
 
     /// Fills `buf` from the stream, which must not end before.
-    fn take(&mut self, buf: &mut [u8], place: &'static str) -> Result<(), Error> {
+    pub(super) fn take(&mut self, buf: &mut [u8], place: &'static str) -> Result<(), Error> {
         let count = fill(&mut self.stream, buf).map_err(unread)?;
         self.at = self.at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         match (count == buf.len(), self.at < len_of(&[0; BLOCK])) {
@@ -291,7 +285,7 @@ impl Walk {
         }
     }
 
-    fn damaged(&self, why: &'static str) -> Error {
+    pub(super) fn damaged(&self, why: &'static str) -> Error {
         ArchiveError::Damaged { at: self.at, why }.into()
     }
 
@@ -306,33 +300,6 @@ impl Walk {
 impl Pending {
     fn is_empty(&self) -> bool {
         self.name.is_none() && self.link.is_none() && self.pax.is_none()
-    }
-}
-
-/// The text before the data of a sparse file, block by block.
-struct Lines {
-    block: Block,
-    taken: usize,
-}
-
-impl Lines {
-    /// The number on the next line.
-    fn number(&mut self, walk: &mut Walk) -> Result<u64, Error> {
-        let mut digits = Vec::new();
-        loop {
-            if self.taken == BLOCK {
-                walk.read(&mut self.block)?;
-                self.taken = 0;
-            }
-            let byte = self.block.get(self.taken).copied().unwrap_or_default();
-            self.taken = self.taken.saturating_add(1);
-            match byte {
-                b'0'..=b'9' if digits.len() < 20 => digits.push(byte),
-                b'\n' if !digits.is_empty() => break,
-                _ => return Err(walk.damaged("the list of a sparse file's pieces is malformed")),
-            }
-        }
-        pax::decimal(&digits).ok_or_else(|| walk.damaged("a piece of a sparse file lies beyond any file"))
     }
 }
 
@@ -356,3 +323,6 @@ fn unread(error: io::Error) -> Error {
 fn len_of(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod child;
+pub(crate) mod depot;
 pub(crate) mod digest;
 pub(crate) mod foreign;
 pub(crate) mod layout;

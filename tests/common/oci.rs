@@ -13,12 +13,16 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
+/// Every way in which a layer is packed.
+pub(crate) const PACKINGS: [Packing; 4] = [Packing::None, Packing::Gzip, Packing::Zstd, Packing::Xz];
+
 /// How a layer is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Packing {
     None,
     Gzip,
     Zstd,
+    Xz,
 }
 
 /// A layer as it is stored.
@@ -57,6 +61,8 @@ pub(crate) fn layer(files: &[(&str, &[u8])], packing: Packing) -> Layer {
         Packing::None => (tar, ""),
         Packing::Gzip => (gzip(&tar), "+gzip"),
         Packing::Zstd => (zstd::encode_all(&tar[..], 1).unwrap(), "+zstd"),
+        // No media type is made for it; what counts is the bytes.
+        Packing::Xz => (liblzma::encode_all(&tar[..], 1).unwrap(), ""),
     };
     Layer { media_type: format!("{LAYER}{ending}"), bytes, diff }
 }
@@ -127,5 +133,25 @@ impl OciLayout {
         let digest = digest::bytes(bytes);
         fs::write(self.dir.join("blobs/sha256").join(&digest), bytes).unwrap();
         json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": bytes.len() })
+    }
+
+    /// Stores an image whose only layer's descriptor is changed by `change`; its descriptor.
+    pub(crate) fn odd_image(&self, layer: &Layer, change: impl FnOnce(&mut Value)) -> Value {
+        let mut layer = self.blob(&layer.media_type, &layer.bytes);
+        change(&mut layer);
+        let config = self.blob(CONFIG, br#"{"architecture":"amd64","os":"linux"}"#);
+        let manifest =
+            json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
+        self.blob(MANIFEST, manifest.to_string().as_bytes())
+    }
+
+    /// The file of a blob.
+    pub(crate) fn blob_file(&self, digest: &Value) -> PathBuf {
+        self.dir.join("blobs").join(digest.as_str().unwrap().replace(':', "/"))
+    }
+
+    /// What is stored under the digest of `descriptor`, as JSON.
+    pub(crate) fn document(&self, descriptor: &Value) -> Value {
+        serde_json::from_slice(&fs::read(self.blob_file(&descriptor["digest"])).unwrap()).unwrap()
     }
 }

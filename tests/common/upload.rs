@@ -60,16 +60,6 @@ impl Receiver {
         ])
     }
 
-    /// As [`Receiver::post`], again and again while an earlier upload is cleaned up.
-    pub(crate) fn post_when_free(&self, file: &Path) -> Answer {
-        loop {
-            let answer = self.post(file);
-            if answer.status != 503 {
-                return answer;
-            }
-        }
-    }
-
     /// The result of a server that ends by itself, as it must after an upload.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Value {

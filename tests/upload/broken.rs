@@ -25,8 +25,11 @@ fn a_client_that_is_killed_half_way_can_come_again() {
         client.wait().unwrap();
         assert!(began, "no upload began");
         assert!(wait_for(|| !disks.target.exists() && !disks.marker().exists()), "the target is left");
+        // The target is clean a moment before the next upload may begin.
+        let probe = || curl(["-F", "no=file", &receiver.url("/v1beta1/upload-form")]).status;
+        assert!(wait_for(|| probe() == 400), "the server is still busy");
     }
-    receiver.post_when_free(&disks.qcow2).expect(200);
+    receiver.post(&disks.qcow2).expect(200);
     receiver.finish();
     disks.is_poured();
 }

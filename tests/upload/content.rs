@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::{TOO_SMALL, post};
 use crate::cli::Disks;
 use crate::common::upload::{Answer, Receiver, curl, curl_command};
-use crate::common::{digest, noise, qemu};
+use crate::common::{digest, noise, qemu, wait_for};
 
 #[test]
 fn every_format_is_converted_while_it_arrives() {
@@ -53,7 +53,7 @@ fn a_body_in_chunks_has_no_length_and_still_an_end() {
 #[test]
 fn a_large_disk_goes_through_small_buffers_unchanged() {
     let disks = Disks::new();
-    let bytes = noise(40 << 20, 3);
+    let bytes = noise(12 << 20, 3);
     let image = disks.dir().join("large.raw");
     fs::write(&image, &bytes).unwrap();
     for path in ["/v1beta1/upload", "/v1beta1/upload-form"] {
@@ -123,15 +123,16 @@ fn what_does_not_fit_is_400_in_the_words_of_cdi_and_the_server_goes_on() {
     let small = disks.dir().join("small.raw");
     fs::write(&small, &disks.bytes[..1 << 20]).unwrap();
     let receiver = Receiver::plain(&disks.target, &["--max-size", "2M"]);
-    // Large enough that the answer comes while the client still sends.
+    // Large enough that the answer comes while the client still sends; zeros are bytes of a disk too.
     let large = disks.dir().join("large.raw");
-    fs::write(&large, noise(64 << 20, 5)).unwrap();
+    File::create(&large).unwrap().set_len(64 << 20).unwrap();
     let refused = |answer: Answer| {
         answer.expect(400).says("than the target's 2097152");
         assert!(answer.body.starts_with(TOO_SMALL), "{answer:?}");
         assert_eq!(answer.body.lines().count(), 1, "{answer:?}");
         let logged = format!("ERROR {}", answer.body.trim_end());
-        assert!(receiver.log().contains(&logged), "{logged} is not in {}", receiver.log());
+        let told = wait_for(|| receiver.log().contains(&logged));
+        assert!(told, "{logged} is not in {}", receiver.log());
         disks.is_clean();
     };
     let chunked = |image: &Path| {

@@ -95,7 +95,7 @@ fn a_refused_client_that_sends_on_reads_its_answer() {
     let disks = Disks::new();
     let receiver = Receiver::plain(&disks.target, &[]);
     let large = disks.dir().join("large.raw");
-    std::fs::write(&large, vec![1; 64 << 20]).unwrap();
+    std::fs::File::create(&large).unwrap().set_len(64 << 20).unwrap();
     for (path, origin, status) in [("nothing", "", 404), ("upload", "Origin: https://evil.example", 401)] {
         let args = ["-H", "Expect:", "-H", origin].map(str::to_owned).to_vec();
         let answer = post(args, &receiver.url(&format!("/v1beta1/{path}")), &large);

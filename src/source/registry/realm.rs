@@ -43,22 +43,9 @@ fn related(here: &Host<&str>, there: &Host<&str>) -> bool {
     if (here, there) == HUB {
         return true;
     }
-    let domain = owner(here);
-    domain.is_some() && domain == owner(there)
-}
-
-/// The part of a name that somebody registered: two labels, or three below such as `co.uk`.
-fn owner(name: &str) -> Option<&str> {
-    let mut dots = name.rmatch_indices('.').map(|(at, _)| at);
-    let (top, second) = (dots.next()?, dots.next());
-    let first = second.map_or(0, |at| at.saturating_add(1));
-    let (tail, label) = (name.get(top.saturating_add(1)..)?, name.get(first..top)?);
-    // Countries have registries of their own on the second level, with short names.
-    if tail.len() > 2 || label.len() > 3 {
-        return name.get(first..);
-    }
-    second?;
-    name.get(dots.next().map_or(0, |at| at.saturating_add(1))..)
+    // What somebody registered below a public suffix: `example.co.uk`, `someone.github.io`.
+    let owner = psl::domain_str(here);
+    owner.is_some() && owner == psl::domain_str(there)
 }
 
 #[cfg(test)]
@@ -81,6 +68,8 @@ mod tests {
             ("https://reg.example.com", "https://evil.com/token", false),
             ("https://reg.example.com", "https://reg.example.com.evil.com/", false),
             ("https://a.co.uk", "https://b.co.uk/", false),
+            ("https://a.github.io", "https://b.github.io/", false),
+            ("https://r.a.github.io", "https://a.github.io/", true),
             ("https://reg.example.com", "https://com/", false),
             ("https://localhost", "https://otherhost/", false),
             ("https://10.0.0.1", "https://10.0.0.2/token", false),
