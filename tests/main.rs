@@ -15,6 +15,7 @@ mod forward;
 mod images;
 mod matrix;
 mod memory;
+mod pod;
 mod proxy;
 mod readme;
 mod redirects;

@@ -1,5 +1,6 @@
 //! What the tests share: running the program, judging by `qemu-img`, serving files, real servers.
 
+pub(crate) mod apart;
 pub(crate) mod certificates;
 pub(crate) mod child;
 pub(crate) mod depot;
@@ -10,6 +11,7 @@ pub(crate) mod ledger;
 pub(crate) mod map;
 pub(crate) mod nginx;
 pub(crate) mod oci;
+pub(crate) mod pod;
 pub(crate) mod proxy;
 pub(crate) mod qemu;
 pub(crate) mod recipe;
