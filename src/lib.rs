@@ -48,4 +48,5 @@ pub mod config;
 pub mod report;
 pub mod import;
 pub mod serve;
+pub mod job;
 pub mod inspect;

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use std::{io, panic};
 
 use diskpour::config::{
-    self, Command, Config, ImageServer, ImportConfig, InspectConfig, OutputStyle, Parsed, ServeConfig,
-    SizeDetection, SmallError, Worker,
+    self, Command, Config, ImageServer, ImportConfig, InspectConfig, JobConfig, OutputStyle, Parsed,
+    ServeConfig, SizeDetection, SmallError, Worker,
 };
 use diskpour::error::{Error, Kind};
 use diskpour::inspect::{Inspection, size};
 use diskpour::progress::{Progress, Stop};
 use diskpour::report::{self, Pen, Reporter};
 use diskpour::serve::container;
-use diskpour::{import, inspect, matrix, serve, sys};
+use diskpour::{import, inspect, job, matrix, serve, sys};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -58,6 +58,7 @@ fn obey(command: Command, pen: &Pen) -> Result<u8, Error> {
         Command::Import(config) => import(&config, pen),
         Command::Inspect(config) => inspect(&config, pen),
         Command::UploadServer(config) => upload_server(&config, pen),
+        Command::Job(config) => print_job(&config),
         Command::Matrix(OutputStyle::Text) => told(report::say(matrix::to_text().as_bytes())),
         Command::Matrix(OutputStyle::Json) => told(report::say((matrix::to_json() + "\n").as_bytes())),
         Command::Completions(shell) => told(report::say(&config::completions(shell))),
@@ -125,6 +126,12 @@ fn upload_server(config: &ServeConfig, pen: &Pen) -> Result<(), Error> {
     let outcome = serve::run(config, pen, &progress, &stop).map_err(|error| cause_of(error, &stop))?;
     report::warnings(&outcome.warnings, output);
     told(report::result(&outcome, ToString::to_string, output))
+}
+
+fn print_job(config: &JobConfig) -> Result<(), Error> {
+    let yaml = job::to_yaml(config)?;
+    report::warnings(&job::warnings(config), OutputStyle::Text);
+    told(report::say(yaml.as_bytes()))
 }
 
 /// Why a run really failed: Ctrl-C ends the other end of a pipe too, which then looks like a short image.

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use super::choices::{CompressionChoice, ContentType, FormatChoice, LogLevel, OutputStyle, ProgressChoice};
 use super::environment;
+use super::job::JobArgs;
 use super::network::NetworkArgs;
 use super::pages::Page;
 use super::serve::ServeArgs;
@@ -73,6 +74,7 @@ pub(super) enum CommandArgs {
     Import(Box<ImportArgs>),
     Inspect(InspectArgs),
     UploadServer(Box<ServeArgs>),
+    Job(Box<JobArgs>),
     Matrix(MatrixArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
