@@ -32,7 +32,7 @@ pub use choices::{
     Verify,
 };
 pub use clap_complete::Shell;
-pub use job::{JobConfig, JobResources, JobSecrets, Scratch, VolumeMode};
+pub use job::{ClaimMode, JobConfig, JobResources, JobSecrets, Scratch};
 pub use pages::{Page, completions, man};
 pub use pod::{
     FlagError, ImageServer, ImporterPod, NodePull, PodError, PodSource, SizeDetection, SmallError, Worker,

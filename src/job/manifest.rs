@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{AUTH, CERTS, DATA, DEVICE, HEADERS, PASSWORD, SCRATCH};
-use crate::config::{JobConfig, Scratch, VolumeMode};
+use crate::config::{ClaimMode, JobConfig, Scratch};
 use crate::error::Kind;
 
 /// The user and group of CDI's and KubeVirt's pods, so that a virtual machine finds its disk its own.
@@ -97,7 +97,7 @@ fn pod(config: &JobConfig, words: &[String]) -> PodSpec {
 }
 
 fn container(config: &JobConfig, words: &[String]) -> Container {
-    let block = config.volume_mode == VolumeMode::Block;
+    let block = config.volume_mode == ClaimMode::Block;
     let device = VolumeDevice { name: "target".to_owned(), device_path: DEVICE.to_owned() };
     let mounts = mounts(config);
     Container {
@@ -148,7 +148,7 @@ fn resources(config: &JobConfig) -> ResourceRequirements {
 fn mounts(config: &JobConfig) -> Vec<VolumeMount> {
     let secrets = &config.secrets;
     let written = [
-        ("target", DATA, config.volume_mode == VolumeMode::Filesystem),
+        ("target", DATA, config.volume_mode == ClaimMode::Filesystem),
         ("scratch", SCRATCH, config.scratch.is_some()),
     ];
     let read = [

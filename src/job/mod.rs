@@ -5,7 +5,7 @@
 
 mod manifest;
 
-use crate::config::{self, ContentType, JobConfig, Scratch, VolumeMode};
+use crate::config::{self, ClaimMode, ContentType, JobConfig, Scratch};
 use crate::error::{Error, Kind};
 
 /// Where a claim with a file system is mounted.
@@ -51,9 +51,9 @@ pub fn warnings(config: &JobConfig) -> Vec<String> {
 /// The arguments of the program in the pod.
 fn words(config: &JobConfig) -> Vec<String> {
     let target = match (config.volume_mode, config.content_type) {
-        (VolumeMode::Block, _) => DEVICE.to_owned(),
-        (VolumeMode::Filesystem, ContentType::Kubevirt) => format!("{DATA}/disk.img"),
-        (VolumeMode::Filesystem, ContentType::Archive) => DATA.to_owned(),
+        (ClaimMode::Block, _) => DEVICE.to_owned(),
+        (ClaimMode::Filesystem, ContentType::Kubevirt) => format!("{DATA}/disk.img"),
+        (ClaimMode::Filesystem, ContentType::Archive) => DATA.to_owned(),
     };
     let secrets = &config.secrets;
     let found = |name: &Option<String>, word: String| name.as_ref().map(|_| word);

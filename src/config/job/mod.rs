@@ -23,14 +23,14 @@ const SUBDOMAIN: usize = 253;
 
 /// How a volume appears in a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VolumeMode {
+pub enum ClaimMode {
     /// As a directory.
     Filesystem,
     /// As a block device.
     Block,
 }
 
-impl ValueEnum for VolumeMode {
+impl ValueEnum for ClaimMode {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Filesystem, Self::Block]
     }
@@ -55,7 +55,7 @@ pub struct JobConfig {
     /// The claim that takes the disk.
     pub pvc: String,
     /// How the claim appears.
-    pub volume_mode: VolumeMode,
+    pub volume_mode: ClaimMode,
     /// Where bytes may wait.
     pub scratch: Option<Scratch>,
     /// What it may use of the node.
@@ -140,7 +140,7 @@ pub(super) fn meaning(args: JobArgs) -> Result<JobConfig, Misuse> {
     if place.image.is_empty() || place.image.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(JobMisuse::Image(place.image).into());
     }
-    if args.passed.content_type == ContentType::Archive && place.volume_mode == VolumeMode::Block {
+    if args.passed.content_type == ContentType::Archive && place.volume_mode == ClaimMode::Block {
         return Err(JobMisuse::ArchiveOnBlock.into());
     }
     let name = place.name.unwrap_or_else(|| default_name(&place.pvc));

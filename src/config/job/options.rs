@@ -3,7 +3,7 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, value_parser};
 
-use super::VolumeMode;
+use super::ClaimMode;
 use super::passed::Passed;
 use crate::config::args::{ENVIRONMENT, WAIT};
 
@@ -70,7 +70,7 @@ pub(super) struct PlaceArgs {
     /// Whether the claim is a block device or a file system
     #[arg(long, value_name = "MODE", default_value = "filesystem")]
     #[arg(env = "DISKPOUR_VOLUME_MODE", hide_env = true)]
-    pub(super) volume_mode: VolumeMode,
+    pub(super) volume_mode: ClaimMode,
 
     /// The container image with diskpour, where the cluster finds it
     #[arg(long, value_name = "IMAGE", env = "DISKPOUR_IMAGE", hide_env = true)]
