@@ -30,6 +30,11 @@ pub(super) const ENVIRONMENT: &str = "\
 Every option can be set in the environment too: DISKPOUR_ and its name, as in
 DISKPOUR_MEMORY_BUDGET=64Mi or DISKPOUR_FORCE=yes. The command line wins.";
 
+/// Stands at the end of the help of all commands.
+const PODS: &str = "\
+For pods of CDI, with the flags and the environment that its controller gives:
+  worker, image-size-detection, containerimage-server";
+
 const IMPORT_EXAMPLES: &str = "\
 Examples:
   Pour a cloud image into a file:
@@ -62,6 +67,7 @@ bytes, 6 image refused, 7 no space, 42 scratch required, 130 or 143 signal.";
 /// file.
 #[derive(Debug, Parser)]
 #[command(name = "diskpour", version, max_term_width = 80, propagate_version = true)]
+#[command(after_help = PODS)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
 pub(super) struct Args {
     #[command(subcommand)]
