@@ -49,4 +49,5 @@ pub mod report;
 pub mod import;
 pub mod serve;
 pub mod clone;
+pub mod job;
 pub mod inspect;

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use super::choices::{CompressionChoice, ContentType, FormatChoice, LogLevel, OutputStyle, ProgressChoice};
 use super::environment;
+use super::job::JobArgs;
 use super::network::NetworkArgs;
 use super::pages::Page;
 use super::serve::ServeArgs;
@@ -28,6 +29,11 @@ pub(super) const OUTPUT: &str = "Output";
 pub(super) const ENVIRONMENT: &str = "\
 Every option can be set in the environment too: DISKPOUR_ and its name, as in
 DISKPOUR_MEMORY_BUDGET=64Mi or DISKPOUR_FORCE=yes. The command line wins.";
+
+/// Stands at the end of the help of all commands.
+const PODS: &str = "\
+For pods of CDI, with the flags and the environment that its controller gives:
+  worker, image-size-detection, containerimage-server";
 
 const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -61,6 +67,7 @@ bytes, 6 image refused, 7 no space, 42 scratch required, 130 or 143 signal.";
 /// file.
 #[derive(Debug, Parser)]
 #[command(name = "diskpour", version, max_term_width = 80, propagate_version = true)]
+#[command(after_help = PODS)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -77,6 +84,7 @@ pub(super) enum CommandArgs {
     Import(Box<ImportArgs>),
     Inspect(InspectArgs),
     UploadServer(Box<ServeArgs>),
+    Job(Box<JobArgs>),
     Matrix(MatrixArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -91,8 +99,8 @@ pub(super) enum CommandArgs {
 pub(super) struct ImportArgs {
     /// https:// or docker:// URL, path, or - for standard input
     ///
-    /// Also http:// and file://; oci:DIR[:REF], oci-archive:FILE[:REF] and
-    /// docker-archive:FILE[:REF] for container images on this machine.
+    /// Also http:// and file://; for container images on this machine oci:DIR,
+    /// oci-archive:FILE and docker-archive:FILE, with :REF behind if need be.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) source: String,
 
@@ -248,8 +256,8 @@ pub(super) struct OutputArgs {
 pub(super) struct InspectArgs {
     /// https:// or docker:// URL, path, or - for standard input
     ///
-    /// Also http:// and file://; oci:DIR[:REF], oci-archive:FILE[:REF] and
-    /// docker-archive:FILE[:REF] for container images on this machine.
+    /// Also http:// and file://; for container images on this machine oci:DIR,
+    /// oci-archive:FILE and docker-archive:FILE, with :REF behind if need be.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) source: String,
 

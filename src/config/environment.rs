@@ -16,6 +16,14 @@ pub(super) fn text(name: &str) -> Option<String> {
     variable(name).map(|value| value.to_string_lossy().into_owned())
 }
 
+/// Every variable, as `NAME=value`.
+pub(super) fn all() -> Vec<String> {
+    let pair = |(name, value): (OsString, OsString)| {
+        format!("{}={}", name.to_string_lossy(), value.to_string_lossy())
+    };
+    std::env::vars_os().map(pair).collect()
+}
+
 /// Whether the variable `name` is set to nothing.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(super) fn is_empty(name: impl AsRef<std::ffi::OsStr>) -> bool {

@@ -5,6 +5,7 @@ use std::thread;
 
 use super::args::{Args, CommandArgs, ImportArgs, InspectArgs};
 use super::choices::{ContentType, FormatChoice, Overwrite, Verify};
+use super::job::{self, JobMisuse};
 use super::serve::{self, ServeMisuse};
 use super::{Command, Config, ImportConfig, InspectConfig, environment, network};
 use crate::format::preallocation::Preallocation;
@@ -40,6 +41,8 @@ pub(super) enum Misuse {
     NoPatience,
     #[error(transparent)]
     Serve(#[from] ServeMisuse),
+    #[error(transparent)]
+    Job(#[from] JobMisuse),
 }
 
 /// What `args` mean.
@@ -48,6 +51,7 @@ pub(super) fn config(args: Args) -> Result<Config, Misuse> {
         CommandArgs::Import(args) => Command::Import(import(*args)?),
         CommandArgs::Inspect(args) => Command::Inspect(inspect(args)?),
         CommandArgs::UploadServer(args) => Command::UploadServer(Box::new(serve::meaning(*args)?)),
+        CommandArgs::Job(args) => Command::Job(Box::new(job::meaning(*args)?)),
         CommandArgs::Matrix(args) => Command::Matrix(args.output.output),
         CommandArgs::Completions(args) => Command::Completions(args.shell),
         CommandArgs::Man(args) => Command::Man(args.page),

@@ -5,6 +5,7 @@
 mod args;
 mod choices;
 mod environment;
+mod job;
 mod meaning;
 mod network;
 mod pages;
@@ -31,9 +32,11 @@ pub use choices::{
     Verify,
 };
 pub use clap_complete::Shell;
+pub use job::{ClaimMode, JobConfig, JobResources, JobSecrets, Scratch};
 pub use pages::{Page, completions, man};
 pub use pod::{
-    ClonePod, ClonePodError, ImporterPod, NodePull, PodError, PodSource, UploadPodError, VolumeMode, Worker,
+    ClonePod, ClonePodError, FlagError, ImageServer, ImporterPod, NodePull, PodError, PodSource,
+    SizeDetection, SmallError, UploadPodError, VolumeMode, Worker,
 };
 pub use serve::{Clients, PodTerms, Security, ServeConfig, TlsConfig, TlsVersion};
 pub use usage::UsageError;
@@ -67,6 +70,8 @@ pub enum Command {
     Inspect(InspectConfig),
     /// Receive an image over HTTPS.
     UploadServer(Box<ServeConfig>),
+    /// Print a Kubernetes Job that imports.
+    Job(Box<JobConfig>),
     /// Print the supported-operations matrix.
     Matrix(OutputStyle),
     /// Print a completion script.
@@ -86,7 +91,7 @@ impl Command {
             Self::Inspect(config) => config.output,
             Self::UploadServer(config) => config.import.output,
             Self::Matrix(output) => *output,
-            Self::Completions(_) | Self::Man(_) | Self::Worker(_) => OutputStyle::Text,
+            Self::Job(_) | Self::Completions(_) | Self::Man(_) | Self::Worker(_) => OutputStyle::Text,
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum Page {
     Inspect,
     /// The page of `diskpour upload-server`.
     UploadServer,
+    /// The page of `diskpour job`.
+    Job,
     /// The page of `diskpour matrix`.
     Matrix,
 }
@@ -31,6 +33,7 @@ impl Page {
             Self::Import => "import",
             Self::Inspect => "inspect",
             Self::UploadServer => "upload-server",
+            Self::Job => "job",
             Self::Matrix => "matrix",
         }
     }
@@ -38,7 +41,7 @@ impl Page {
 
 impl ValueEnum for Page {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::All, Self::Import, Self::Inspect, Self::UploadServer, Self::Matrix]
+        &[Self::All, Self::Import, Self::Inspect, Self::UploadServer, Self::Job, Self::Matrix]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
@@ -88,7 +91,7 @@ mod tests {
     #[test]
     fn the_manual_has_a_page_for_each_command() {
         let all = String::from_utf8(man(Page::All).unwrap()).unwrap();
-        assert_eq!(all.matches("\n.TH ").count() + usize::from(all.starts_with(".TH ")), 7, "{all}");
+        assert_eq!(all.matches("\n.TH ").count() + usize::from(all.starts_with(".TH ")), 8, "{all}");
         let import = String::from_utf8(man(Page::Import).unwrap()).unwrap();
         assert!(import.contains(".TH diskpour-import") && import.contains("memory"), "{import}");
     }

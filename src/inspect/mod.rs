@@ -1,5 +1,6 @@
 //! What an image is and what an import would do; writes nothing.
 
+pub mod size;
 mod survey;
 
 use std::fmt::Write;

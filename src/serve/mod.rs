@@ -11,6 +11,7 @@ mod body;
 mod bridge;
 mod ciphers;
 mod connection;
+pub mod container;
 mod form;
 mod job;
 mod metrics;

@@ -97,6 +97,8 @@ pub(crate) struct Ended {
     /// The termination message.
     pub(crate) message: String,
     pub(crate) stderr: String,
+    /// The most resident memory of any of its processes, in bytes.
+    pub(crate) peak: u64,
 }
 
 impl Pod {
@@ -210,7 +212,7 @@ impl Running {
         let code = ended.status.code().or(ended.status.signal().map(|number| -number)).unwrap();
         assert!(code != 101 && code != 134 && code != -6 && code != -11, "crashed, {code}: {stderr}");
         let message = String::from_utf8(fs::read(&self.message).unwrap()).unwrap();
-        Ended { code, message, stderr }
+        Ended { code, message, stderr, peak: ended.peak }
     }
 }
 

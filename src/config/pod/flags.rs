@@ -15,7 +15,7 @@ const VALUES: [&str; 7] =
 
 /// A flag that nobody knows, or that lacks its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::config) enum FlagError {
+pub enum FlagError {
     /// Not one of the list.
     #[error("flag provided but not defined: -{0}")]
     Unknown(String),

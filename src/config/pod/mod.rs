@@ -5,6 +5,7 @@
 mod clone;
 mod flags;
 mod importer;
+mod small;
 mod upload;
 mod values;
 
@@ -13,10 +14,12 @@ use std::path::Path;
 
 use super::environment::text;
 use super::{LogLevel, ServeConfig};
-use flags::{FlagError, Flags};
+use flags::Flags;
 
 pub use clone::{ClonePod, ClonePodError, VolumeMode};
+pub use flags::FlagError;
 pub use importer::{ImporterPod, NodePull, PodError, PodSource};
+pub use small::{ImageServer, SizeDetection, SmallError};
 pub use upload::UploadPodError;
 
 /// What the start script of CDI's clone source passes on; all of it stands in the environment too.
@@ -34,6 +37,10 @@ pub enum Worker {
     UploadServer(Result<Box<ServeConfig>, UploadPodError>),
     /// Sends its volume to an upload server, as the environment says, if it makes sense.
     CloneSource(Result<Box<ClonePod>, ClonePodError>),
+    /// Tells the size of a disk.
+    SizeDetection(Result<SizeDetection, SmallError>),
+    /// Serves the disk that a container image holds to an importer beside it.
+    ImageServer(Result<ImageServer, SmallError>),
 }
 
 /// A worker, and how much it logs.
@@ -68,6 +75,9 @@ enum Role {
 /// [`CallError`] for a flag that Go's package would refuse, and for `worker` without a role.
 pub(super) fn called(argv: &[OsString]) -> Option<Result<Call, CallError>> {
     let (name, words) = argv.split_first()?;
+    if let Some(call) = small(name, words) {
+        return Some(Ok(call));
+    }
     let forced = words.first().is_some_and(|word| word == "worker");
     let words = if forced { words.get(1..).unwrap_or_default() } else { words };
     let named = by_name(name);
@@ -86,6 +96,22 @@ pub(super) fn called(argv: &[OsString]) -> Option<Result<Call, CallError>> {
         Ok(flags) => Ok(Call { worker: worker(role), log_level: log_level(&flags) }),
         Err(error) => Err(error.into()),
     })
+}
+
+/// One of the two small programs, by the program's name or the first of its `words`.
+fn small(name: &OsStr, words: &[OsString]) -> Option<Call> {
+    let name = Path::new(name).file_name()?.to_str()?;
+    let first = words.first().and_then(|word| word.to_str()).unwrap_or_default();
+    let rest = words.get(1..).unwrap_or_default();
+    let worker = match (name, first) {
+        ("cdi-image-size-detection", _) => Worker::SizeDetection(SizeDetection::read(words)),
+        (_, "image-size-detection") => Worker::SizeDetection(SizeDetection::read(rest)),
+        // The controller has the binary copied to /shared/server, and runs that.
+        ("cdi-containerimage-server" | "server", _) => Worker::ImageServer(ImageServer::read(words)),
+        (_, "containerimage-server") => Worker::ImageServer(ImageServer::read(rest)),
+        _ => return None,
+    };
+    Some(Call { worker, log_level: LogLevel::Info })
 }
 
 /// The role of a binary that is called `name`, as CDI's images call theirs.
@@ -118,4 +144,36 @@ fn worker(role: Role) -> Worker {
 
 fn log_level(flags: &Flags) -> LogLevel {
     if flags.verbosity() >= CHATTY { LogLevel::Debug } else { LogLevel::Info }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small_of(line: &str) -> Option<Worker> {
+        let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        called(&argv).and_then(Result::ok).map(|call| call.worker)
+    }
+
+    #[test]
+    fn the_small_programs_are_known_by_their_name_or_their_first_word() {
+        for line in [
+            "/usr/bin/cdi-image-size-detection -image-path /data/disk.img",
+            "diskpour image-size-detection -image-path /data/disk.img",
+        ] {
+            let Some(Worker::SizeDetection(Ok(size))) = small_of(line) else { panic!("{line}") };
+            assert_eq!(size.path, Path::new("/data/disk.img"));
+        }
+        for line in [
+            "/usr/bin/cdi-containerimage-server -image-dir /i",
+            "/shared/server -p 8100 -image-dir /i -ready-file /shared/ready -done-file /shared/done",
+            "diskpour containerimage-server -image-dir /i",
+        ] {
+            let Some(Worker::ImageServer(Ok(server))) = small_of(line) else { panic!("{line}") };
+            assert_eq!(server.dir, Path::new("/i"));
+        }
+        assert!(matches!(small_of("cdi-image-size-detection x"), Some(Worker::SizeDetection(Err(_)))));
+        assert!(matches!(small_of("server -x"), Some(Worker::ImageServer(Err(_)))));
+        assert!(small_of("diskpour server").is_none());
+    }
 }
