@@ -32,7 +32,7 @@ fn get(bench: &Bench) -> String {
 }
 
 fn health(bench: &Bench) -> String {
-    let server = bench.serve();
+    let server = bench.serve_as(|pod| pod.called("cdi-uploadserver"));
     let answer = server.ask(None, &[], "/healthz");
     assert_eq!((answer.status, answer.body.as_str()), (200, "OK"));
     server.end().expect(143);
@@ -55,7 +55,7 @@ fn certificates(bench: &Bench) -> String {
     }
     holds_only(&server.data, &[]);
     try_as(Some("good")).expect(200);
-    server.is_done();
+    server.done();
     "none and another name 401, another CA and an expired one no handshake, the right one 200".to_owned()
 }
 
@@ -69,7 +69,7 @@ fn second(bench: &Bench) -> String {
         server.post("/v1beta1/upload-form-async", &bench.raw).expect(503);
         first.join().unwrap().expect(200);
     });
-    server.is_done();
+    server.done();
     "503 while another arrives; the 409 after it is shown by upload::states, as the server ends at once"
         .to_owned()
 }
@@ -116,7 +116,7 @@ fn forms(bench: &Bench) -> String {
     let file = format!("file=@{}", bench.raw.display());
     form(&["-F", "before=1", "-F", "other=@/etc/hostname", "-F", &file, "-F", "after=2"]).expect(200);
     let disk = server.disk();
-    server.is_done();
+    server.done();
     is_grown(&disk, &bench.disk);
     "no file and no form 400 and the server goes on; parts around the file are passed over".to_owned()
 }
@@ -129,7 +129,7 @@ fn expect(bench: &Bench) -> String {
         UPLOAD,
     );
     trace.expect(200).says("100 Continue");
-    server.is_done();
+    server.done();
     "the server says 100 before the body comes".to_owned()
 }
 

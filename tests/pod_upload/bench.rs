@@ -166,7 +166,7 @@ impl<'a> Server<'a> {
 
     /// The end of a server that has taken an upload.
     #[track_caller]
-    pub(super) fn is_done(self) -> Ended {
+    pub(super) fn done(self) -> Ended {
         let ended = self.finish();
         ended.expect(0);
         assert_eq!(ended.message, r#"{"preallocationApplied":false,"message":"Upload Complete"}"#);

@@ -167,7 +167,7 @@ fn cut(bench: &Bench) -> String {
     fs::write(&left, "half of it").unwrap();
     pod::own(&left);
     let server = Server::start(bench, room.pod, room.data);
-    let slow = [&FILES[..], &["--limit-rate", "500k", "--max-time", "1"]].concat();
+    let slow = [&FILES[..], &["--limit-rate", "100k", "--max-time", "1"]].concat();
     was_cut(&server.post_when_free(&slow, UPLOAD, &stream));
     server.post_when_free(&FILES, UPLOAD, &stream).expect(200);
     let data = server.data.clone();

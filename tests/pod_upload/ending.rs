@@ -28,7 +28,7 @@ fn cut(bench: &Bench) -> String {
     }
     server.post_when_free(&[], UPLOAD, &bench.qcow2).expect(200);
     let (disk, data) = (server.disk(), server.data.clone());
-    server.is_done();
+    server.done();
     is_grown(&disk, &bench.disk);
     holds_only(&data, &["disk.img"]);
     // Killed in the middle, the next container finds what was left, and has no room beside it.
@@ -38,7 +38,7 @@ fn cut(bench: &Bench) -> String {
     let server = Server::start(bench, room.pod.env("UPLOAD_IMAGE_SIZE", "20Mi"), room.data);
     server.post(UPLOAD, &bench.raw).expect(200);
     let data = server.data.clone();
-    server.is_done();
+    server.done();
     holds_only(&data, &["disk.img"]);
     "cut twice, then 200; a leftover that fills the volume makes room for the next try".to_owned()
 }
@@ -63,7 +63,7 @@ fn deadline(bench: &Bench) -> String {
     server.post_with(&["--limit-rate", "800k"], UPLOAD, &bench.raw).expect(200);
     assert!(start.elapsed().as_secs() >= 2, "the upload was over before the deadline");
     let disk = server.disk();
-    server.is_done();
+    server.done();
     is_grown(&disk, &bench.disk);
     let server = bench.serve_as(|pod| pod.env("DEADLINE", instant("2 seconds")));
     let answer = server.post_with(&["--limit-rate", "500k", "--max-time", "3"], UPLOAD, &bench.raw);
@@ -103,7 +103,7 @@ fn short(bench: &Bench) -> String {
     let answer = server.post_with(&args, UPLOAD, &bench.raw);
     was_cut(&answer);
     server.post_when_free(&[], UPLOAD, &bench.raw).expect(200);
-    server.is_done();
+    server.done();
     "no 200 for a part, and the next one 200; the 500 to a client that still listens is shown by upload::broken"
         .to_owned()
 }

@@ -29,7 +29,7 @@ fn paths(bench: &Bench) -> String {
                 let server = bench.serve();
                 server.post(&format!("/{version}/{name}"), image).expect(200);
                 let (disk, data) = (server.disk(), server.data.clone());
-                server.is_done();
+                server.done();
                 is_grown(&disk, &bench.disk);
                 holds_only(&data, &["disk.img"]);
                 seen += 1;
@@ -57,7 +57,7 @@ fn archives(bench: &Bench) -> String {
         let server = bench.serve_as(|pod| pod.env("PREALLOCATION", "true"));
         server.post("/v1beta1/upload-archive", form).expect(200);
         let data = server.data.clone();
-        server.is_done();
+        server.done();
         holds_only(&data, &["a", "b", "sub"]);
         assert!(fs::read(data.join("sub/c")).unwrap() == noise(70_000, 3));
         assert_eq!(fs::metadata(data.join("a")).unwrap().uid(), pod::USER);
@@ -75,7 +75,7 @@ fn damaged(bench: &Bench) -> String {
     answer.expect(500).says("Saving stream failed: ");
     holds_only(&server.data, &[]);
     server.post("/v1beta1/upload", &bench.raw).expect(200);
-    server.is_done();
+    server.done();
     format!("500 {}; the next one 200", answer.body.trim())
 }
 
@@ -100,7 +100,7 @@ fn too_large(bench: &Bench) -> String {
         }
     }
     server.post_when_free(&[], "/v1beta1/upload", &bench.qcow2).expect(200);
-    let log = server.is_done();
+    let log = server.done();
     log.logs("effective image size is larger than the reported available");
     format!(
         "{} uploads 400 with the phrase, in the log too, nothing left; the next one 200",
@@ -133,7 +133,7 @@ fn exact(bench: &Bench) -> String {
     let server = bench.serve();
     server.post("/v1beta1/upload", &image).expect(200);
     let disk = server.disk();
-    server.is_done();
+    server.done();
     assert_eq!(fs::metadata(&disk).unwrap().len(), 32 << 20);
     "a virtual size of 32 MiB in a request of 32 MiB: 200, not shrunk".to_owned()
 }
@@ -144,7 +144,7 @@ fn no_scratch(bench: &Bench) -> String {
         let server = bench.serve();
         server.post("/v1beta1/upload", image).expect(200);
         let disk = server.disk();
-        server.is_done();
+        server.done();
         is_grown(&disk, &bench.disk);
     }
     "raw, qcow2 and qcow2.gz 200, where CDI's server answers 500 to the last two".to_owned()

@@ -11,7 +11,7 @@ use super::Row;
 use super::bench::{Bench, Server, holds_only};
 use super::capture::Capture;
 use crate::common::device::Device;
-use crate::common::pod::{self, Ended, Pod};
+use crate::common::pod::{self, Ended, Pod, Running};
 use crate::common::qemu::tool;
 use crate::common::upload::curl;
 use crate::common::{noise, wait_for};
@@ -217,7 +217,13 @@ fn refused(bench: &Bench) -> String {
     }
     holds_only(&server.data, &[]);
     server.end().expect(143);
-    "255 and no message: every status but 2xx, nobody there, a strange certificate, a strange CA, a missing variable"
+    let (source, target) = held(bench);
+    source.signal(Signal::TERM);
+    assert_eq!(source.finish().expect(143).message, "");
+    target.signal(Signal::KILL);
+    target.finish();
+    "255 and no message: every status but 2xx, nobody there, a strange certificate, a strange CA, a missing \
+     variable; 143 after SIGTERM"
         .to_owned()
 }
 
@@ -235,33 +241,35 @@ fn message(bench: &Bench) -> String {
     said.join(" / ")
 }
 
-fn metric(bench: &Bench) -> String {
+/// A source whose target has stopped to listen, so that it is somewhere in the middle; both run.
+fn held(bench: &Bench) -> (Running, Running) {
     let dir = bench.dir();
     let source = pod::directory(&dir, "large");
     fs::write(source.join("disk.img"), noise(24 << 20, 8)).unwrap();
-    let room = bench.room(64 << 20);
-    let pod = room.pod.env("LISTEN_PORT", "9443").env("LISTEN_ADDRESS", "127.0.0.2");
-    let running = pod.start();
+    let pod = bench.room(64 << 20).pod.env("LISTEN_PORT", "9443").env("LISTEN_ADDRESS", "127.0.0.2");
+    let target = pod.start();
     let ready = || curl(["-k", "https://127.0.0.2:9443/healthz"]).status == 200;
     assert!(wait_for(ready), "the target does not answer");
-    // A target that does not go on holds the source up somewhere in the middle.
-    running.signal(Signal::STOP);
+    target.signal(Signal::STOP);
     let source =
         Source::files(bench, &dir, &source).env("UPLOAD_URL", "https://127.0.0.2:9443/v1beta1/upload");
-    let sending = source.0.start();
-    let line = || {
-        let page = curl(["-k", "https://127.0.0.1:8443/metrics"]).body;
-        page.lines().find(|line| line.starts_with("kubevirt_cdi_clone_progress_total{")).map(str::to_owned)
-    };
-    let found = std::cell::RefCell::new(None);
-    assert!(wait_for(|| {
-        *found.borrow_mut() = line();
-        found.borrow().is_some()
-    }));
-    running.signal(Signal::CONT);
-    assert_eq!(sending.finish().expect(0).message, "Clone Complete");
-    running.finish().expect(0);
-    let line = found.take().unwrap();
+    let source = source.0.start();
+    assert!(wait_for(|| progress().is_some()), "no metric");
+    (source, target)
+}
+
+/// The line of the metric, if there is one.
+fn progress() -> Option<String> {
+    let page = curl(["-k", "https://127.0.0.1:8443/metrics"]).body;
+    page.lines().find(|line| line.starts_with("kubevirt_cdi_clone_progress_total{")).map(str::to_owned)
+}
+
+fn metric(bench: &Bench) -> String {
+    let (source, target) = held(bench);
+    let line = progress().unwrap();
+    target.signal(Signal::CONT);
+    assert_eq!(source.finish().expect(0).message, "Clone Complete");
+    target.finish().expect(0);
     let value = line.strip_prefix("kubevirt_cdi_clone_progress_total{ownerUID=\"a-b-c\"} ").unwrap();
     let percent: f64 = value.parse().unwrap();
     assert!(value.contains('.') && (0.0..100.0).contains(&percent), "{line}");
