@@ -91,8 +91,8 @@ pub(super) enum CommandArgs {
 pub(super) struct ImportArgs {
     /// https:// or docker:// URL, path, or - for standard input
     ///
-    /// Also http:// and file://; oci:DIR[:REF], oci-archive:FILE[:REF] and
-    /// docker-archive:FILE[:REF] for container images on this machine.
+    /// Also http:// and file://; for container images on this machine oci:DIR,
+    /// oci-archive:FILE and docker-archive:FILE, with :REF behind if need be.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) source: String,
 
@@ -248,8 +248,8 @@ pub(super) struct OutputArgs {
 pub(super) struct InspectArgs {
     /// https:// or docker:// URL, path, or - for standard input
     ///
-    /// Also http:// and file://; oci:DIR[:REF], oci-archive:FILE[:REF] and
-    /// docker-archive:FILE[:REF] for container images on this machine.
+    /// Also http:// and file://; for container images on this machine oci:DIR,
+    /// oci-archive:FILE and docker-archive:FILE, with :REF behind if need be.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) source: String,
 
