@@ -13,9 +13,9 @@ use diskpour::io::{ReadAt, Reading, Sequential};
 use diskpour::progress::{Progress, Stop};
 use diskpour::scratch::Scratch;
 use proptest::collection;
-use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
 use proptest::sample::Index;
-use proptest::test_runner::TestCaseError;
+use proptest::test_runner::{FailurePersistence, FileFailurePersistence, TestCaseError};
 
 use crate::common::layout::Built;
 use crate::common::ledger::Ledger;
@@ -25,7 +25,18 @@ use crate::common::workshop;
 /// What a refusal says when an image shares bytes in a way that one pass cannot follow.
 const SHARES: &str = "onto bytes that something else uses too";
 
+/// Where failures are remembered, to be tried again first.
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forward.seeds");
+
+fn remembered() -> ProptestConfig {
+    let failure_persistence: Option<Box<dyn FailurePersistence>> =
+        Some(Box::new(FileFailurePersistence::Direct(SEEDS)));
+    ProptestConfig { failure_persistence, ..ProptestConfig::default() }
+}
+
 proptest! {
+    #![proptest_config(remembered())]
+
     #[test]
     fn every_route_gives_the_disk_that_the_image_means(
         recipe in recipes(),

@@ -36,7 +36,10 @@ impl Placed {
                     *before = before.saturating_add(len);
                     return;
                 }
-                self.data.insert(host.0, (guest, len));
+                // A longer stretch from the same byte on knows more.
+                if self.data.get(&host.0).is_none_or(|(_, before)| *before < len) {
+                    self.data.insert(host.0, (guest, len));
+                }
             }
         }
     }
@@ -60,14 +63,23 @@ mod tests {
     use crate::format::addr::HostOffset;
     use crate::format::extent::Sharing;
 
+    fn data(host: u64, guest: u64, len: u64) -> Extent {
+        let place = Place::Data(HostOffset(host));
+        Extent { guest: GuestOffset(guest), len, place, sharing: Sharing::Shared }
+    }
+
+    #[test]
+    fn a_shorter_stretch_from_the_same_byte_hides_no_longer_one() {
+        let mut placed = Placed::default();
+        placed.remember(&data(100, 0, 100));
+        placed.remember(&data(100, 700, 50));
+        assert_eq!(placed.data(199), Some((GuestOffset(99), 1)));
+        placed.remember(&data(100, 900, 200));
+        assert_eq!(placed.data(299), Some((GuestOffset(1099), 1)));
+    }
+
     #[test]
     fn neighbours_are_remembered_as_one() {
-        let data = |host, guest, len| Extent {
-            guest: GuestOffset(guest),
-            len,
-            place: Place::Data(HostOffset(host)),
-            sharing: Sharing::Shared,
-        };
         let mut placed = Placed::default();
         placed.remember(&data(100, 0, 50));
         placed.remember(&data(150, 50, 50));
