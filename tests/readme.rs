@@ -7,6 +7,8 @@ use std::path::Path;
 use diskpour::error::VERDICTS;
 use diskpour::matrix;
 
+use crate::common::run;
+
 #[test]
 fn the_readme_holds_the_exit_codes_and_the_matrix() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
@@ -42,4 +44,17 @@ fn exit_codes() -> String {
 fn what_stands_between_the_markers_is_replaced_and_nothing_else() {
     let text = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n";
     assert_eq!(filled(text, "x", "new\n"), "a\n<!-- x: begin -->\nnew\n<!-- x: end -->\nb\n");
+}
+
+#[test]
+fn the_readme_names_every_option_of_an_import() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let help = run::diskpour().args(["import", "-h"]).run();
+    let options: Vec<&str> =
+        help.stdout.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2).collect();
+    assert!(options.len() > 25, "{options:?}");
+    for option in options.into_iter().filter(|option| !matches!(*option, "--help" | "--version")) {
+        let option = option.trim_matches(|c: char| !c.is_ascii_lowercase() && c != '-');
+        assert!(readme.contains(&format!("| `{option}")), "README.md says nothing of {option}");
+    }
 }

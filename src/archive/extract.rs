@@ -10,7 +10,7 @@ use super::ledger::Last;
 use super::place::Place;
 use super::tree::{Tree, shown, times};
 use super::walk::{Member, MemberKind, Walk};
-use super::{ENTRIES_LIMIT, Summary, name};
+use super::{Summary, name};
 use crate::error::Error;
 use crate::io::Sequential;
 use crate::progress::{Progress, Stop};
@@ -104,10 +104,6 @@ impl Unpacked {
     /// Counts `member` in before it is made.
     fn count(&mut self, member: &Member, max: Option<u64>) -> Result<(), ArchiveError> {
         self.summary.entries = self.summary.entries.saturating_add(1);
-        let cap = u64::try_from(ENTRIES_LIMIT).unwrap_or(u64::MAX);
-        if self.summary.entries > cap {
-            return Err(ArchiveError::OverLimit { what: "more entries than we take", cap });
-        }
         if let MemberKind::File { size, .. } = member.kind {
             let needed = self.summary.size.saturating_add(size);
             if let Some(cap) = max.filter(|max| needed > *max) {

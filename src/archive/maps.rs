@@ -7,8 +7,9 @@ use super::pax;
 use super::sparse::{self, Extent};
 use super::walk::{MemberKind, Walk};
 use crate::error::Error;
+use crate::io::Pass;
 
-impl Walk {
+impl<R: Pass> Walk<R> {
     /// A sparse file in GNU tar's own format: pieces in the header, and in blocks after it.
     pub(super) fn old_sparse(&mut self, block: &Block, stored: u64) -> Result<MemberKind, Error> {
         let (mut list, size) = header::sparse(block).map_err(|why| self.damaged(why))?;
@@ -67,7 +68,7 @@ struct Lines {
 
 impl Lines {
     /// The number on the next line.
-    fn number(&mut self, walk: &mut Walk) -> Result<u64, Error> {
+    fn number<R: Pass>(&mut self, walk: &mut Walk<R>) -> Result<u64, Error> {
         let mut digits = Vec::new();
         loop {
             if self.taken == BLOCK {

@@ -5,8 +5,9 @@
 //! attributes are ignored, of modes the bits above 0777. What this run made is removed again unless
 //! it ends well, and nothing else is.
 //!
-//! The headers are walked by hand: with the crate `tar`, raw entries know nothing of sizes in PAX
-//! headers, and cooked ones pass over damage in them.
+//! `walk` alone reads an archive member by member, for whoever wants no files of it: layers of
+//! container images are archives too. The headers are read by hand: with the crate `tar`, raw
+//! entries know nothing of sizes in PAX headers, and cooked ones pass over damage in them.
 //!
 //! Refuses to know: codecs, where the archive comes from, what its files mean.
 
@@ -31,6 +32,7 @@ pub use error::ArchiveError;
 pub use extract::Unpacked;
 pub use header::is_header;
 pub use place::{Place, open};
+pub(crate) use walk::{Member, MemberKind, Walk};
 
 use crate::sink::Existing;
 

@@ -6,7 +6,7 @@ use super::EXTENTS_LIMIT;
 
 /// A run of data in a file, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(crate) struct Extent {
     pub(super) at: u64,
     pub(super) len: u64,
 }

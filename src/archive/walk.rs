@@ -1,29 +1,41 @@
 //! The archive from its first block to its end: one member after the other, and its content.
 //!
-//! Refuses to know: where members go, and which of them are refused for what they are.
+//! Refuses to know: where members go, and what they are for.
 
 use std::io;
 
 use super::header::{self, BLOCK, Block, Header};
 use super::pax::{self, Flaw, Pax, Time};
 use super::sparse::Extent;
-use super::{ArchiveError, LONG_LIMIT, PAX_LIMIT};
+use super::{ArchiveError, ENTRIES_LIMIT, LONG_LIMIT, NAME_LIMIT, PAX_LIMIT};
 use crate::error::{Error, Kind};
-use crate::io::{Sequential, fill};
+use crate::io::{Pass, Sequential, fill};
 
 /// A member of an archive.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) name: Vec<u8>,
-    pub(super) kind: MemberKind,
+pub(crate) struct Member {
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: MemberKind,
     /// The permissions, at most 0777.
     pub(super) mode: u32,
     pub(super) mtime: Time,
 }
 
+impl Member {
+    /// Whether it is a file with holes, of which the archive holds a part only.
+    pub(crate) fn is_sparse(&self) -> bool {
+        match &self.kind {
+            MemberKind::File { size, extents } => {
+                !matches!(extents[..], [Extent { at: 0, len }] if len == *size)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What a member is.
 #[derive(Debug)]
-pub(super) enum MemberKind {
+pub(crate) enum MemberKind {
     /// A file of `size` bytes, of which those in `extents` are stored.
     File {
         size: u64,
@@ -47,23 +59,34 @@ struct Pending {
 }
 
 /// The archive, read up to somewhere.
-pub(super) struct Walk {
-    stream: Sequential,
+pub(crate) struct Walk<R = Sequential> {
+    stream: R,
     /// Bytes read so far.
     at: u64,
+    /// Members met so far.
+    members: usize,
     /// Bytes of the present member's content that were not read yet.
     pub(super) left: u64,
     /// Zeros that follow the content.
     padding: u64,
 }
 
-impl Walk {
-    pub(super) fn new(stream: Sequential) -> Self {
-        Self { stream, at: 0, left: 0, padding: 0 }
+impl<R: Pass> Walk<R> {
+    /// The archive that `stream` brings from its first byte on.
+    pub(crate) fn new(stream: R) -> Self {
+        Self { stream, at: 0, members: 0, left: 0, padding: 0 }
     }
 
-    /// The next member; none at the end mark.
-    pub(super) fn next(&mut self) -> Result<Option<Member>, Error> {
+    /// Where in the archive the next byte lies; behind [`Walk::next`] the first of the content.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The next member; none at the end mark. Content that was not read is passed over.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]; whatever the stream fails with.
+    pub(crate) fn next(&mut self) -> Result<Option<Member>, Error> {
         let mut pending = Pending::default();
         loop {
             self.skip_content()?;
@@ -106,8 +129,22 @@ impl Walk {
         Ok(())
     }
 
+    /// The next bytes of the present member's content, at most as many as fit; 0 at their end.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Truncated`]; whatever the stream fails with.
+    pub(crate) fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        let room = buf.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let buf = buf.get_mut(..room).unwrap_or_default();
+        self.read(buf)?;
+        Ok(room)
+    }
+
     /// Reads what follows the end mark to the end of the stream; the bytes of it that are not zero.
-    pub(super) fn drain(&mut self, mut between: impl FnMut() -> Result<(), Error>) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// Whatever the stream fails with, or `between`, which runs before each step.
+    pub(crate) fn drain(&mut self, mut between: impl FnMut() -> Result<(), Error>) -> Result<u64, Error> {
         let (mut buf, mut odd) = (vec![0; 64 << 10], 0_u64);
         loop {
             between()?;
@@ -151,6 +188,14 @@ impl Walk {
         if map.is_some() && !is_file {
             return Err(self.damaged("a member with a list of pieces is no file"));
         }
+        if name.len() > NAME_LIMIT {
+            return Err(self.damaged("a name is longer than 4096 bytes"));
+        }
+        self.members = self.members.saturating_add(1);
+        if self.members > ENTRIES_LIMIT {
+            let cap = u64::try_from(ENTRIES_LIMIT).unwrap_or(u64::MAX);
+            return Err(ArchiveError::OverLimit { what: "more entries than we take", cap }.into());
+        }
         let kind = match header.kind {
             b'S' if is_file && map.is_none() => self.old_sparse(block, size)?,
             b'0' | 0 | b'7' if is_file => match map {
@@ -164,7 +209,11 @@ impl Walk {
             b'2' => self.empty(size, MemberKind::Symlink(link))?,
             // Old programs give links the size of the file, without its content.
             b'1' => self.empty(pax.size.unwrap_or(0), MemberKind::Hardlink(link))?,
-            other => MemberKind::Refused(refusal(other)),
+            other @ (b'3' | b'4' | b'6') => self.empty(size, MemberKind::Refused(refusal(other)))?,
+            other => {
+                self.enter(size);
+                MemberKind::Refused(refusal(other))
+            }
         };
         let mtime = pax.mtime.unwrap_or(Time { seconds: header.mtime, nanos: 0 });
         Ok(Member { name, kind, mode: header.mode, mtime })
@@ -172,7 +221,7 @@ impl Walk {
 
     /// `kind`, whose content must be empty: programs disagree on whether it would follow.
     fn empty(&self, size: u64, kind: MemberKind) -> Result<MemberKind, Error> {
-        if size == 0 { Ok(kind) } else { Err(self.damaged("a directory or a link has a size")) }
+        if size == 0 { Ok(kind) } else { Err(self.damaged("a member without content has a size")) }
     }
 
     fn long(&mut self, header: &Header, again: bool) -> Result<Vec<u8>, Error> {
@@ -215,12 +264,11 @@ impl Walk {
     }
 
     fn skip_content(&mut self) -> Result<(), Error> {
-        let mut buf = [0; 8 * BLOCK];
-        let mut skip = self.left.saturating_add(self.padding);
-        while skip > 0 {
-            let step = usize::try_from(skip).unwrap_or(usize::MAX).min(buf.len());
-            self.take(buf.get_mut(..step).unwrap_or_default(), "within a member's content")?;
-            skip = skip.saturating_sub(u64::try_from(step).unwrap_or(u64::MAX));
+        let skip = self.left.saturating_add(self.padding);
+        let passed = self.stream.pass(skip).map_err(unread)?;
+        self.at = self.at.saturating_add(passed);
+        if passed < skip {
+            return Err(ArchiveError::Truncated { at: self.at, why: "within a member's content" }.into());
         }
         (self.left, self.padding) = (0, 0);
         Ok(())
@@ -277,81 +325,4 @@ fn len_of(bytes: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Walks `archive` as the loop does and reads what files hold; the names, or why it ended.
-    fn walked(archive: &[u8]) -> Result<Vec<String>, String> {
-        let mut walk = Walk::new(Sequential::new(std::io::Cursor::new(archive.to_vec()), None));
-        let mut names = Vec::new();
-        while let Some(member) = walk.next().map_err(|error| error.to_string())? {
-            if let MemberKind::File { extents, .. } = member.kind {
-                for extent in extents {
-                    let mut bytes = vec![0; usize::try_from(extent.len.min(1 << 20)).unwrap()];
-                    walk.read(&mut bytes).map_err(|error| error.to_string())?;
-                }
-            }
-            names.push(String::from_utf8_lossy(&member.name).into_owned());
-        }
-        walk.drain(|| Ok(())).map_err(|error| error.to_string())?;
-        Ok(names)
-    }
-
-    fn sample() -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
-        let mut add = |name: &str, content: &[u8]| {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            header.set_mode(0o644);
-            builder.append_data(&mut header, name, content).unwrap();
-        };
-        add("short", b"content");
-        add(&"long/".repeat(40), b"");
-        add("last", &[9; 1000]);
-        let records: [(&str, &[u8]); 2] = [("path", b"renamed"), ("mtime", b"1.5")];
-        builder.append_pax_extensions(records).unwrap();
-        let mut header = tar::Header::new_ustar();
-        header.set_path("x").unwrap();
-        header.set_size(0);
-        header.set_cksum();
-        builder.append(&header, std::io::empty()).unwrap();
-        builder.into_inner().unwrap()
-    }
-
-    #[test]
-    fn archives_of_the_crate_tar_are_walked() {
-        assert_eq!(walked(&sample()).unwrap(), ["short", &"long/".repeat(40), "last", "renamed"]);
-    }
-
-    #[test]
-    fn an_archive_cut_anywhere_before_its_end_mark_fails() {
-        let whole = sample();
-        for len in 0..whole.len() - 1024 {
-            assert!(walked(&whole[..len]).is_err(), "cut to {len}");
-        }
-    }
-
-    #[test]
-    fn rubbish_in_any_place_ends_the_walk_and_nothing_else() {
-        let whole = sample();
-        let mut state = 7_u64;
-        for _ in 0..20_000 {
-            let mut damaged = whole.clone();
-            for _ in 0..3 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let at = usize::try_from(state >> 33).unwrap() % damaged.len();
-                damaged[at] = state.to_be_bytes()[6];
-                // The sums are made right again, so that the damage gets further.
-                let (blocks, _) = damaged.as_chunks_mut::<BLOCK>();
-                let header = &mut blocks[at / BLOCK];
-                if &header[257..262] == b"ustar" {
-                    let mut fixed = tar::Header::from_byte_slice(header).clone();
-                    fixed.set_cksum();
-                    header.copy_from_slice(fixed.as_bytes());
-                }
-            }
-            // Neither a panic nor an endless loop; a right answer is not asked for.
-            let _ = walked(&damaged);
-        }
-    }
-}
+mod tests;

@@ -41,6 +41,10 @@ Examples:
   Unpack an archive of files into a directory:
     diskpour import https://example.org/files.tar.gz dir --content-type archive
 
+  Pour the disk of a container image, with the passwords that docker has:
+    diskpour import docker://quay.io/containerdisks/fedora:42 disk.img \\
+      --auth-file ~/.docker/config.json
+
   Grow the disk to 20 GiB, read it back, and print the result as JSON:
     diskpour import disk.qcow2 disk.img --size 20G --verify --output json
 
@@ -85,7 +89,10 @@ pub(super) enum CommandArgs {
 #[derive(Debug, Parser)]
 #[command(after_help = ENVIRONMENT, after_long_help = IMPORT_EXAMPLES)]
 pub(super) struct ImportArgs {
-    /// http:// or https:// URL, path, file:// URL, or - for standard input
+    /// https:// or docker:// URL, path, or - for standard input
+    ///
+    /// Also http:// and file://; oci:DIR[:REF], oci-archive:FILE[:REF] and
+    /// docker-archive:FILE[:REF] for container images on this machine.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) source: String,
 
@@ -239,7 +246,10 @@ pub(super) struct OutputArgs {
 #[derive(Debug, Parser)]
 #[command(after_help = ENVIRONMENT)]
 pub(super) struct InspectArgs {
-    /// http:// or https:// URL, path, file:// URL, or - for standard input
+    /// https:// or docker:// URL, path, or - for standard input
+    ///
+    /// Also http:// and file://; oci:DIR[:REF], oci-archive:FILE[:REF] and
+    /// docker-archive:FILE[:REF] for container images on this machine.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) source: String,
 

@@ -116,6 +116,19 @@ impl Read for Sequential {
     }
 }
 
+/// A reader that may know a way over bytes which nobody wants.
+pub trait Pass: Read {
+    /// Goes over the next `count` bytes; returns how many there were.
+    ///
+    /// # Errors
+    /// Whatever the reader fails with.
+    fn pass(&mut self, count: u64) -> io::Result<u64> {
+        io::copy(&mut self.take(count), &mut io::sink())
+    }
+}
+
+impl Pass for Sequential {}
+
 /// What a source hands over: its best form.
 pub enum Input {
     /// Readable at any offset.

@@ -125,11 +125,11 @@ fn sizes_that_lie_are_refused_without_memory_or_work() {
         ("over a limit", sized(b'K', b"10000000000\0")),
         ("over a limit", sized(b'x', b"10000000000\0")),
         ("over a limit", sized(b'g', b"10000000000\0")),
-        ("directory or a link has a size", after_a_file(|tar| tar.member(b'5', "d", "", &[0; 512]))),
-        ("directory or a link has a size", after_a_file(|tar| tar.member(b'2', "l", "good", &[0; 512]))),
-        ("directory or a link has a size", after_a_file(|tar| tar.member(b'0', "d/", "", &[0; 512]))),
+        ("member without content has a size", after_a_file(|tar| tar.member(b'5', "d", "", &[0; 512]))),
+        ("member without content has a size", after_a_file(|tar| tar.member(b'2', "l", "good", &[0; 512]))),
+        ("member without content has a size", after_a_file(|tar| tar.member(b'0', "d/", "", &[0; 512]))),
         (
-            "directory or a link has a size",
+            "member without content has a size",
             after_a_file(|tar| tar.pax(&[("size", "9")]).hardlink("h", "good")),
         ),
     ]);

@@ -10,12 +10,12 @@ use std::path::Path;
 
 use super::error::RegistryError;
 use super::local::LocalFile;
-use super::tape::{Member, MemberKind, Pass, Tape, is_header};
 use super::words::shown;
+use crate::archive::{Member, MemberKind, Walk, is_header};
 use crate::codec::{Codec, Options, decode};
 use crate::error::{Error, Kind};
 use crate::format::magic::{HEAD, Sniffed, sniff};
-use crate::io::{Sequential, relay};
+use crate::io::{Pass, Sequential, relay};
 use crate::source::Context;
 
 /// Members that are remembered: an image of 1000 layers needs some 4000.
@@ -113,11 +113,11 @@ impl Archive {
 
 /// The names in a tar and where their data are.
 fn index(tar: impl Pass) -> Result<BTreeMap<Vec<u8>, Place>, Error> {
-    let mut tape = Tape::new(tar);
+    let mut walk = Walk::new(tar);
     let mut members = BTreeMap::new();
     let mut bytes = 0_usize;
-    while let Some(member) = tape.next_member()? {
-        let Some((name, place)) = entry(&member) else { continue };
+    while let Some(member) = walk.next()? {
+        let Some((name, place)) = entry(&member, walk.at()) else { continue };
         bytes = bytes.saturating_add(name.len());
         if members.len() >= MOST_MEMBERS || bytes > MOST_NAMES {
             let found = u64::try_from(members.len()).unwrap_or(u64::MAX);
@@ -133,18 +133,18 @@ fn index(tar: impl Pass) -> Result<BTreeMap<Vec<u8>, Place>, Error> {
     Ok(members)
 }
 
-/// Name and place of what may be a blob; nothing else can be.
-fn entry(member: &Member) -> Option<(Vec<u8>, Place)> {
+/// Name and place of what may be a blob, whose content starts `at` a byte; nothing else can be.
+fn entry(member: &Member, at: u64) -> Option<(Vec<u8>, Place)> {
     let name = normal(&[], &member.name)?;
-    match member.kind {
-        MemberKind::File => Some((name, Place::Data { at: member.at, size: member.size })),
-        MemberKind::Symlink => {
+    match &member.kind {
+        MemberKind::File { size, .. } if !member.is_sparse() => Some((name, Place::Data { at, size: *size })),
+        MemberKind::Symlink(link) => {
             let dir = name.iter().rposition(|byte| *byte == b'/').and_then(|at| name.get(..at));
-            let target = normal(dir.unwrap_or_default(), &member.link)?;
+            let target = normal(dir.unwrap_or_default(), link)?;
             Some((name, Place::Link(target)))
         }
-        MemberKind::HardLink => {
-            let target = normal(&[], &member.link)?;
+        MemberKind::Hardlink(link) => {
+            let target = normal(&[], link)?;
             Some((name, Place::Link(target)))
         }
         _ => None,

@@ -11,6 +11,7 @@ use super::layer::Opened;
 use super::platform::Wish;
 use super::store::{Layer, Store};
 use super::view::{Look, View};
+use crate::archive::MemberKind;
 use crate::error::{Classify, Error, Kind};
 use crate::io::Sequential;
 use crate::source::{Context, RegistryOptions};
@@ -87,8 +88,10 @@ fn opened(store: &dyn Store, layer: &Layer, what: &str, context: &Context) -> Re
 /// Reads up to the disk, whose length it returns, or to the end of the layer.
 fn search(layer: &mut Opened, view: &mut View) -> Result<Option<u64>, Error> {
     while let Some(member) = layer.next_member()? {
-        if view.look(&member)? == Look::Candidate {
-            return Ok(Some(member.size));
+        if view.look(&member)? == Look::Candidate
+            && let MemberKind::File { size, .. } = member.kind
+        {
+            return Ok(Some(size));
         }
     }
     Ok(None)

@@ -13,9 +13,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::OFlags;
 
-use super::tape::Pass;
 use crate::error::{Classify, Error, Kind};
-use crate::io::Sequential;
+use crate::io::{Pass, Sequential};
 use crate::source::Context;
 
 /// Why a local file cannot be read.

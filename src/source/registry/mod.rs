@@ -23,7 +23,6 @@ mod reference;
 mod saved;
 mod session;
 mod store;
-mod tape;
 mod verified;
 mod view;
 mod words;

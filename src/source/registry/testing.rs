@@ -39,11 +39,6 @@ impl Tar {
         self
     }
 
-    /// The tar without an end mark.
-    pub(super) fn open(self) -> Vec<u8> {
-        self.0
-    }
-
     /// The tar with its end mark.
     pub(super) fn end(mut self) -> Vec<u8> {
         self.0.extend([0; 1024]);

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use super::error::RegistryError;
-use super::tape::{Member, MemberKind};
 use super::words::{MOST_NAMES, list, shown};
+use crate::archive::{Member, MemberKind};
 use crate::source::DiskFault;
 
 /// The directory that holds the disk.
@@ -188,7 +188,7 @@ impl View {
         };
         self.directory = true;
         let visible = |name: &Vec<u8>| !self.hidden.contains(name);
-        let directory = member.kind == MemberKind::Directory;
+        let directory = matches!(member.kind, MemberKind::Directory);
         self.within |= match below {
             [name] => directory && visible(name),
             [name, ..] => visible(name),
@@ -212,7 +212,7 @@ impl View {
         }
         if wanted.starts_with(path) {
             // A directory on the way is as it should be.
-            let way = member.kind == MemberKind::Directory;
+            let way = matches!(member.kind, MemberKind::Directory);
             return if way { Look::Aside } else { self.spoilt(path, member) };
         }
         let beside = wanted.split_last().zip(path.split_last()).is_some_and(|((_, a), (_, b))| a == b);
@@ -221,7 +221,7 @@ impl View {
     }
 
     fn candidate(&mut self, path: &[Vec<u8>], member: &Member) -> Look {
-        if member.kind != MemberKind::File {
+        if !matches!(member.kind, MemberKind::File { .. }) || member.is_sparse() {
             return self.spoilt(path, member);
         }
         self.found.add(described(path, member));
@@ -287,22 +287,20 @@ fn parts(name: &[u8]) -> Option<Path> {
 
 /// The first part of a path, as a message shows it.
 fn top(path: &[Vec<u8>], member: &Member) -> String {
-    let slash = if path.len() > 1 || member.kind == MemberKind::Directory { "/" } else { "" };
+    let slash = if path.len() > 1 || matches!(member.kind, MemberKind::Directory) { "/" } else { "" };
     format!("/{}{slash}", shown(path.first().map(Vec::as_slice).unwrap_or_default()))
 }
 
 /// A member, as a message shows it.
 fn described(path: &[Vec<u8>], member: &Member) -> String {
     let name = shown(path.join(&b'/'));
-    let kind = match member.kind {
-        MemberKind::File => return format!("/{name} ({} bytes)", member.size),
+    let kind = match &member.kind {
+        MemberKind::File { .. } if member.is_sparse() => "a sparse file, which is not supported in layers",
+        MemberKind::File { size, .. } => return format!("/{name} ({size} bytes)"),
         MemberKind::Directory => return format!("/{name}/ (a directory)"),
-        MemberKind::Symlink => "a symbolic link",
-        MemberKind::HardLink => "a hard link",
-        MemberKind::Device => "a device",
-        MemberKind::Fifo => "a fifo",
-        MemberKind::Sparse => "a sparse member, which is not supported in layers",
-        MemberKind::Other => "of an unknown kind",
+        MemberKind::Symlink(_) => "a symbolic link",
+        MemberKind::Hardlink(_) => "a hard link",
+        MemberKind::Refused(why) => why,
     };
     format!("/{name} ({kind})")
 }

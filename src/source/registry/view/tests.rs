@@ -1,15 +1,20 @@
 //! Layers as lists of names, the topmost first.
 
+use std::io::Cursor;
+
 use super::*;
+use crate::archive::Walk;
+use crate::io::Sequential;
+use crate::source::registry::testing::Tar;
 
 /// A member whose kind shows in its name: `x/` is a directory, `x@` a symbolic link.
 fn member(text: &str) -> Member {
-    let (name, kind) = match text.strip_suffix('@') {
-        Some(name) => (name, MemberKind::Symlink),
-        None if text.ends_with('/') => (text, MemberKind::Directory),
-        None => (text, MemberKind::File),
+    let tar = match text.strip_suffix('@') {
+        Some(name) => Tar::default().entry(name, b'2', "elsewhere"),
+        None if text.ends_with('/') => Tar::default().entry(text, b'5', ""),
+        None => Tar::default().file(text, b"12345"),
     };
-    Member { name: name.as_bytes().to_vec(), link: Vec::new(), kind, size: 5, at: 0 }
+    Walk::new(Sequential::new(Cursor::new(tar.end()), None)).next().unwrap().unwrap()
 }
 
 /// The layer and the name of the disk, or the words of the refusal.
