@@ -60,7 +60,7 @@ fn a_pod_is_known_by_its_variables_and_its_programs_name() {
         ended.expect(2).logs("IMPORTER_SOURCE");
         assert_eq!(ended.message, "");
         let named = || pod().called("cdi-importer").env("PREALLOCATION", "false");
-        named().run().expect(1).tells("Unknown data source: ");
+        named().run().expect(1).tells("Unknown data source:");
         named().env("IMPORTER_SOURCE", "glance").run().expect(1).tells("Unknown data source: glance");
         named().env("IMPORTER_IMAGE_SIZE", "5GB").run().expect(1).tells("IMPORTER_IMAGE_SIZE");
         named().arg("-no-such-flag").run().expect(2);
