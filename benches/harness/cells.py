@@ -2,15 +2,24 @@
 
 To add a line, append to CELLS. Commands are shell text with these names in braces:
     {bin} the diskpour binary   {src} the image as a path   {out} the target, which does not exist yet
-    {url} the image over HTTP   {tmp} a path for a file between two steps   {sock} a path for a socket
+    {raw} the disk itself   {url} the image from its server   {http} the plain qcow2 image over HTTP
+    {layout} the image in an OCI layout, where it comes from a registry
+    {tmp} a path for a file between two steps   {sock} a path for a socket
 Every command has to end with its output durable (fsync): dd by conv=fsync, others by sync(1).
 """
 
 import dataclasses
 
-# How an image reaches the command: a path, a pipe, or one of the servers of servers.py.
-FILE, PIPE, HTTP, NO_RANGES, DELAYED, LIMITED = "file", "pipe", "http", "no-ranges", "delayed", "limited"
+# How an image reaches the command: a path, a pipe, an upload, or one of the servers of servers.py.
+FILE, PIPE, UPLOAD = "file", "pipe", "upload"
+HTTP, NO_RANGES, DELAYED, LIMITED, REGISTRY = "http", "no-ranges", "delayed", "limited", "registry"
 
+# A server that waits for one upload; the shell then knows its $url.
+RECEIVE = (
+    "{bin} upload-server {out} --listen 127.0.0.1:0 --insecure-plain-http --progress none 2> {tmp} & "
+    "until grep -q listening {tmp} 2>/dev/null; do sleep 0.005; done; "
+    "url=$(sed -n 's/.*listening on //p' {tmp})/v1beta1/upload; "
+)
 SPARSE_DD = "dd of={out} bs=1M iflag=fullblock conv=sparse,fsync status=none"
 FETCH = "curl -sSf {url}"
 NBD = "nbd+unix:///?socket={sock}"
@@ -40,12 +49,36 @@ class Cell:
         """diskpour's command for this cell."""
         if self.via == PIPE:
             return "cat {src} | {bin} import - {out} --progress none"
+        if self.via == UPLOAD:
+            return RECEIVE + "curl -sSf -X POST -T {src} $url && wait $!"
         source = "{src}" if self.via == FILE else "{url}"
-        return "{bin} import " + source + " {out} --progress none"
+        return "{bin} import " + source + " {out} --progress none" + (" --insecure" if self.via == REGISTRY else "")
 
     def contenders(self):
         """diskpour and its peers in the order in which they take turns."""
         return (Peer("diskpour", self.ours()), *self.peers)
+
+    def parts(self):
+        """The route's parts alone: none of them can be left out, so that the slowest is a limit."""
+        reads = {FILE: "cat {src}", PIPE: "cat {src}", UPLOAD: "cat {src}", REGISTRY: "cat {src}",
+                 LIMITED: FOUR_AT_ONCE}
+        return (
+            Peer(READ, reads.get(self.via, FETCH) + " > /dev/null"),
+            Peer(DECODE, "{bin} import " + self.as_file() + " /dev/null --progress none"),
+            Peer(WRITE, "cp --sparse=auto --reflink=never {raw} {out} && sync {out}"),
+        )
+
+    def as_file(self):
+        """The same image without a network."""
+        return "oci:{layout}:latest" if self.via == REGISTRY else "{src}"
+
+
+READ, DECODE, WRITE = "read alone", "decode alone", "write alone"
+# What a server that limits each connection lets through at most, as we ask it.
+FOUR_AT_ONCE = (
+    "size=$(stat -c %s {src}); for part in 0 1 2 3; do "
+    "curl -sSf -r $((size / 4 * part))-$((part == 3 ? size - 1 : size / 4 * (part + 1) - 1)) {url} & done; wait"
+)
 
 
 def convert(source):
@@ -87,6 +120,9 @@ def staged(unpack, fetch=FETCH):
     return (Peer(f"{name} | {unpack} to a file, qemu-img", unpack_then_convert(f"{fetch} | {unpack}")),)
 
 
+# What the other ways of a qcow2 image are held against.
+OURSELVES = Peer("diskpour, qcow2 over HTTP", "{bin} import {http} {out} --progress none")
+
 CELLS = (
     Cell("file-qcow2", "qcow2, local", "qcow2", FILE, LOCAL_PEERS, 1.0, 0.9),
     Cell("file-qcow2-zlib", "qcow2 zlib, local", "qcow2-zlib", FILE, LOCAL_PEERS, 0.6, 0.6),
@@ -118,4 +154,6 @@ CELLS = (
         "limited-raw", "raw over HTTP, 20 MB/s a connection", "raw", LIMITED,
         (Peer("curl | dd", f"{FETCH} | {SPARSE_DD}"),), 0.35,
     ),
+    Cell("registry-qcow2", "qcow2 from a registry, a gzip layer", "qcow2-layer", REGISTRY, (OURSELVES,), 1.6),
+    Cell("upload-qcow2", "qcow2 uploaded", "qcow2", UPLOAD, (OURSELVES,), 1.2),
 )

@@ -38,6 +38,10 @@ RECIPES = {
     "raw-xz-blocks": ("disk-blocks.raw.xz", "raw", "xz -T0 --block-size={xz_block} -c {src} > {dst}"),
     "raw-zst": ("disk.raw.zst", "raw", "zstd -q -c {src} > {dst}"),
     "qcow2-gz": ("disk.qcow2.gz", "qcow2", "gzip -nc {src} > {dst}"),
+    "qcow2-layer": (
+        "disk-layer.tar.gz", "qcow2",
+        "tar --owner=107 --group=107 --transform=s,.*/,disk/, --absolute-names -cf - {src} | gzip -nc > {dst}",
+    ),
     "qcow2-xz": ("disk.qcow2.xz", "qcow2", "xz -T1 -c {src} > {dst}"),
 }
 

@@ -2,7 +2,10 @@
 
 import csv
 import dataclasses
+import os
 import statistics
+
+from . import cells, growth
 
 COLUMNS = (
     "date", "cell", "contender", "run", "wall_s", "user_s", "system_s", "cpu_s", "server_cpu_s", "peak_rss_kib",
@@ -22,12 +25,29 @@ class Row:
     right: bool | None
 
 
-def write_csv(path, rows, date):
+@dataclasses.dataclass
+class Results:
+    """All that was measured: pairs of a cell and its rows, of an image and seconds, of a point and samples."""
+
+    cells: list
+    answers: list
+    grown: list
+
+    def rows(self):
+        """A row for every run of a command."""
+        for _, rows in self.cells:
+            yield from rows
+        for point, samples in self.grown:
+            name = f"growth: {point.series}: {point.label}"
+            yield from (Row(name, "diskpour", number, sample, 0, None) for number, sample in enumerate(samples, 1))
+
+
+def write_csv(path, results, date):
     """Every run, for whoever wants to look again."""
     with open(path, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for row in rows:
+        for row in results.rows():
             sample = row.sample
             right = "" if row.right is None else ("yes" if row.right else "NO")
             writer.writerow([
@@ -120,8 +140,52 @@ def detail_lines(cell, rows):
         yield "| " + " | ".join(escaped(column) for column in columns) + " |"
 
 
-def write_summary(path, table, facts):
-    """The summary; `table` is pairs of a cell and its rows, `facts` is what `tools.describe` says and more."""
+LIMIT_GOAL = 1.15
+
+
+def limit_line(cell, rows):
+    """How far `cell` is from what its parts allow."""
+    by_run = {}
+    for row in rows:
+        by_run.setdefault(row.run, {})[row.contender] = row
+    ratios, limits = [], []
+    for run in by_run.values():
+        ours = run["diskpour"]
+        parts = [run[name].sample.wall for name in (cells.READ, cells.DECODE, cells.WRITE)]
+        limits.append(max(*parts, (ours.sample.cpu + ours.server_cpu) / os.cpu_count()))
+        ratios.append(ours.sample.wall / limits[-1])
+    alone = [f"{figures(rows, name).wall:.2f}" for name in (cells.READ, cells.DECODE, cells.WRITE)]
+    ours, ratio = figures(rows, "diskpour"), statistics.median(ratios)
+    work = f"{(ours.cpu + ours.server_cpu) / os.cpu_count():.2f}"
+    columns = [cell.work, f"{ours.wall:.2f}", *alone, work, *judged(ratio, LIMIT_GOAL)]
+    return "| " + " | ".join(escaped(column) for column in columns) + " |"
+
+
+def memory_lines(table):
+    """The most memory of any route, beside the goals."""
+    ours = [(cell.work, figures(rows, "diskpour")) for cell, rows in table]
+    for what, goal, value in (
+        ("resident", 128, lambda got: got.peak_mib), ("dirty pages", 64, lambda got: got.dirty_mib),
+    ):
+        work, worst = max(ours, key=lambda pair: value(pair[1]))
+        ratio = value(worst)
+        yield f"| {what} | {ratio:.0f} MiB ({work}) | ≤ {goal} MiB {'met' if ratio <= goal else '**not met**'} |"
+
+
+def growth_line(point, samples):
+    """One image of a series."""
+    median = statistics.median
+    columns = [
+        point.series, point.label, growth.words(point.virtual), growth.words(point.data),
+        f"{median(sample.wall for sample in samples):.2f}", f"{median(sample.cpu for sample in samples):.2f}",
+        f"{max(sample.peak_rss_kib for sample in samples) / 1024:.0f}",
+    ]
+    return "| " + " | ".join(columns) + " |"
+
+
+def write_summary(path, results, facts):
+    """The summary; `facts` is what `tools.describe` says and more."""
+    table = results.cells
     lines = ["# diskpour beside its peers", ""]
     lines += [f"- {name}: {value}" for name, value in facts]
     lines += [
@@ -134,6 +198,36 @@ def write_summary(path, table, facts):
         "| work | peer | wall s, ours / theirs | ratio | goal | CPU s, ours / theirs | ratio | goal |",
         "|---|---|---|---|---|---|---|---|",
         *(goal_line(cell, rows) for cell, rows in table),
+        "",
+        "The worst memory of any run:",
+        "",
+        "| memory | worst | goal |",
+        "|---|---|---|",
+        *memory_lines(table),
+        "",
+        "Uploads, from the last byte that the client sent to the answer:",
+        "",
+        "| image | seconds | goal |",
+        "|---|---|---|",
+        *(f"| {name} | {took:.2f} | ≤ 1 {'met' if took <= 1 else '**not met**'} |" for name, took in results.answers),
+        "",
+        "## Against the limit",
+        "",
+        "Nothing can end before the slowest of its parts alone, nor before the cores there are have done all the work, the",
+        "server's too. Read is the bytes to /dev/null, decode is diskpour from a local file to /dev/null, write is cp of the",
+        "decoded disk, made durable.",
+        "",
+        f"| work | wall s | read | decode | write | CPU s / {os.cpu_count()} | ratio to the largest | goal |",
+        "|---|---|---|---|---|---|---|---|",
+        *(limit_line(cell, rows) for cell, rows in table),
+        "",
+        "## How cost grows",
+        "",
+        "Local qcow2 of noise in stretches of a MiB, spread evenly.",
+        "",
+        "| series | point | virtual | data | wall s | CPU s | peak MiB |",
+        "|---|---|---|---|---|---|---|",
+        *(growth_line(point, samples) for point, samples in results.grown),
         "",
         "## Every contender",
         "",

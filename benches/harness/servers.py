@@ -55,11 +55,15 @@ WAIT_FIRST = """auth_request /wait;
             proxy_set_header Content-Length "";
         }"""
 
+# A registry that only hands out: its files lie as its paths are.
+BY_PATH = """location ~ /manifests/ { default_type application/vnd.oci.image.manifest.v1+json; }"""
+
 TEMPERS = {
     cells.HTTP: "",
     cells.NO_RANGES: "max_ranges 0;",
     cells.DELAYED: WAIT_FIRST,
     cells.LIMITED: "limit_rate 20m;",
+    cells.REGISTRY: BY_PATH,
 }
 
 

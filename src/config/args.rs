@@ -105,6 +105,8 @@ pub(super) struct ImportArgs {
     pub(super) source: String,
 
     /// A new or existing file, or a block device; a directory for an archive
+    ///
+    /// /dev/null takes the image for a check and keeps nothing.
     pub(super) target: PathBuf,
 
     /// What the source holds: kubevirt is a disk image, archive a tar of files
