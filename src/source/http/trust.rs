@@ -30,19 +30,20 @@ pub(super) fn trust(options: &NetworkOptions) -> Result<ClientConfig, HttpError>
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(setup)?;
-    let verifier: Arc<dyn ServerCertVerifier> = match options.verification {
+    let trusted = match options.verification {
         Verification::Insecure => {
             tracing::warn!("--insecure: nobody checks who the server is");
-            Arc::new(Anybody(provider))
+            Trusted::Anybody
         }
-        Verification::Full => Arc::new(known(options, provider)?),
+        Verification::Full => known(options, &provider)?,
     };
-    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let judge = Arc::new(Judge { trusted, provider });
+    let mut config = builder.dangerous().with_custom_certificate_verifier(judge).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn known(options: &NetworkOptions, provider: Arc<CryptoProvider>) -> Result<Known, HttpError> {
+fn known(options: &NetworkOptions, provider: &Arc<CryptoProvider>) -> Result<Trusted, HttpError> {
     let mut own = Vec::new();
     for path in &options.ca_certs {
         own.extend(certificates("--ca-cert", path)?);
@@ -54,11 +55,11 @@ fn known(options: &NetworkOptions, provider: Arc<CryptoProvider>) -> Result<Know
     // What stands there may be the server's own certificate, which is no CA's.
     let (_, _) = roots.add_parsable_certificates(own.iter().cloned());
     if roots.is_empty() {
-        return Ok(Known { chain: None, own, provider });
+        return Ok(Trusted::Nobody);
     }
-    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
     let chain = chain.map_err(|cause| HttpError::Setup(cause.into()))?;
-    Ok(Known { chain: Some(chain), own, provider })
+    Ok(Trusted::Known { chain, own })
 }
 
 /// The system's certificates.
@@ -117,16 +118,25 @@ fn bundle(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'stati
     CertificateDer::pem_slice_iter(&read(option, path)?).collect::<Result<_, _>>().map_err(content)
 }
 
-/// Trusts who can show a chain to a root, and who shows a certificate that the user gave.
+/// Who may be the server.
 #[derive(Debug)]
-struct Known {
-    /// `None` where there is no root at all.
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    own: Vec<CertificateDer<'static>>,
+enum Trusted {
+    /// Anybody who holds the key of the certificate that they show.
+    Anybody,
+    /// Who can show a chain to a root, or a certificate that the user gave.
+    Known { chain: Arc<WebPkiServerVerifier>, own: Vec<CertificateDer<'static>> },
+    /// There is no root at all.
+    Nobody,
+}
+
+/// Judges certificates; that a server holds the key of its own is checked for everybody.
+#[derive(Debug)]
+struct Judge {
+    trusted: Trusted,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Known {
+impl ServerCertVerifier for Judge {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -135,12 +145,13 @@ impl ServerCertVerifier for Known {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(chain) = &self.chain else {
-            return Err(CertificateError::UnknownIssuer.into());
+        let (chain, own) = match &self.trusted {
+            Trusted::Anybody => return Ok(ServerCertVerified::assertion()),
+            Trusted::Nobody => return Err(CertificateError::UnknownIssuer.into()),
+            Trusted::Known { chain, own } => (chain, own),
         };
-        let judged = chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match judged {
-            Err(error) if is_about_issuer(&error) && self.own.iter().any(|own| own == end_entity) => {
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(error) if is_about_issuer(&error) && own.iter().any(|own| own == end_entity) => {
                 // Its dates were looked at before its issuer; its name would have been the last step.
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -182,44 +193,5 @@ fn is_about_issuer(error: &rustls::Error) -> bool {
             matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
         }
         _ => false,
-    }
-}
-
-/// Trusts anybody who holds the key of the certificate that they show.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
