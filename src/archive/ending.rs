@@ -112,7 +112,7 @@ impl Tree {
     fn unset(&self, node: Node, errno: Errno) -> Error {
         let path = match self.ledger.name(node) {
             b"" => self.path.clone(),
-            name => self.path.join(shown(&[name]).to_string()),
+            name => self.path.join(shown(&[name])),
         };
         SinkError::failed("set the mode of", &path, None, errno.into()).into()
     }

@@ -1,11 +1,6 @@
 //! Why an archive is not unpacked.
 
-use std::fmt;
-
 use crate::error::{Classify, Kind};
-
-/// Characters of a name that a message shows.
-const SHOWN: usize = 100;
 
 /// Why an archive is not unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +31,7 @@ pub enum ArchiveError {
     #[error("the archive's member {name}: {why}")]
     Member {
         /// Its name.
-        name: Shown,
+        name: String,
         /// Why not.
         why: &'static str,
     },
@@ -44,9 +39,9 @@ pub enum ArchiveError {
     #[error("the archive's member {name} is a link to {target}: {why}")]
     Link {
         /// Its name.
-        name: Shown,
+        name: String,
         /// Where it leads.
-        target: Shown,
+        target: String,
         /// Why not.
         why: &'static str,
     },
@@ -80,38 +75,5 @@ impl Classify for ArchiveError {
             | Self::Link { .. }
             | Self::OverLimit { .. } => Kind::Image,
         }
-    }
-}
-
-/// A name out of an archive as messages show it: short, with what could upset a terminal escaped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown(String);
-
-impl Shown {
-    pub(super) fn new(name: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(name);
-        let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-        if text.chars().nth(SHOWN).is_some() {
-            shown.push_str("...");
-        }
-        Self(shown)
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_shown_short_and_without_control_characters() {
-        assert_eq!(Shown::new(b"d/\x1b[31mred\n").to_string(), "d/\\u{1b}[31mred\\n");
-        assert_eq!(Shown::new(&[b'x'; 4000]).to_string(), format!("{}...", "x".repeat(100)));
-        assert_eq!(Shown::new(b"\xff").to_string(), "\u{fffd}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, fchmod, futimens, syncfs};
 
-use super::error::{ArchiveError, Shown};
+use super::error::ArchiveError;
 use super::file::{Page, Scribe};
 use super::ledger::Last;
 use super::place::Place;
@@ -115,13 +115,13 @@ impl Unpacked {
     }
 
     fn make(&self, walk: &mut Walk, member: &Member, scribe: &mut Scribe<'_>) -> Result<(), Error> {
-        let refuse = |why| ArchiveError::Member { name: Shown::new(&member.name), why };
+        let refuse = |why| ArchiveError::Member { name: crate::format::shown::name(&member.name), why };
         let parts = name::parts(&member.name).map_err(refuse)?;
         let tree = &self.tree;
         match &member.kind {
             MemberKind::File { size, extents } => {
                 let file = lock(tree).file(&parts)?;
-                let path = lock(tree).path.join(shown(&parts).to_string());
+                let path = lock(tree).path.join(shown(&parts));
                 let page = Page { file: &file, path: &path };
                 scribe.write(walk, &page, extents, *size)?;
                 fchmod(&file, Mode::from_raw_mode(member.mode))
@@ -155,7 +155,11 @@ impl Drop for Unpacked {
 }
 
 fn link(member: &Member, target: &[u8], why: &'static str) -> ArchiveError {
-    ArchiveError::Link { name: Shown::new(&member.name), target: Shown::new(target), why }
+    ArchiveError::Link {
+        name: crate::format::shown::name(&member.name),
+        target: crate::format::shown::name(target),
+        why,
+    }
 }
 
 fn lock(tree: &Mutex<Tree>) -> MutexGuard<'_, Tree> {

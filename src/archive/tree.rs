@@ -13,7 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::beneath;
-use super::error::{ArchiveError, Shown};
+use super::error::ArchiveError;
 use super::ledger::{Last, Ledger, Node, What};
 use super::pax::Time;
 use crate::error::{Error, Kind};
@@ -216,7 +216,7 @@ impl Tree {
     }
 
     fn unmade(&self, parts: &[&[u8]], errno: Errno) -> Error {
-        let path = self.path.join(shown(parts).to_string());
+        let path = self.path.join(shown(parts));
         SinkError::failed("create", &path, None, errno.into()).into()
     }
 }
@@ -226,8 +226,8 @@ fn member(parts: &[&[u8]], why: &'static str) -> Error {
 }
 
 /// The name that `parts` make.
-pub(super) fn shown(parts: &[&[u8]]) -> Shown {
-    Shown::new(&parts.join(&b'/'))
+pub(super) fn shown(parts: &[&[u8]]) -> String {
+    crate::format::shown::name(parts.join(&b'/'))
 }
 
 /// `mtime`, and nothing of the time of access.

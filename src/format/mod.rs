@@ -15,5 +15,6 @@ pub mod preallocation;
 pub mod qcow2;
 pub mod quantity;
 pub mod redact;
+pub mod shown;
 pub mod size;
 pub mod time;

@@ -67,18 +67,7 @@ pub(super) fn shown(body: &[u8]) -> String {
     if text.is_empty() || lower.contains("<html") || lower.contains("<!doctype") {
         return String::new();
     }
-    let mut shown = String::from(": ");
-    for c in text.chars().take(MOST) {
-        match c {
-            '"' | '\'' | '\\' => shown.push(c),
-            // Control characters and what turns the direction of text could fake other output.
-            other => shown.extend(other.escape_debug()),
-        }
-    }
-    if text.chars().nth(MOST).is_some() {
-        shown.push('…');
-    }
-    shown
+    format!(": {}", crate::format::shown::shown(text, MOST))
 }
 
 #[cfg(test)]
