@@ -1,15 +1,17 @@
 //! From arguments as given to a configuration as meant: what they mean together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
-use super::args::{Args, CommandArgs, ImportArgs, InspectArgs};
-use super::choices::{ContentType, FormatChoice, Overwrite, Verify};
+use super::args::{Args, CommandArgs, ImageArgs, ImportArgs, InspectArgs, OutputArgs, TargetArgs, WaitArgs};
+use super::choices::{ContentType, FormatChoice, Overwrite, ProgressChoice, Verify};
 use super::job::{self, JobMisuse};
 use super::serve::{self, ServeMisuse};
 use super::{Command, Config, ImportConfig, InspectConfig, environment, network};
 use crate::format::preallocation::Preallocation;
 use crate::format::size;
+use crate::source::NetworkOptions;
 
 /// The unit of disk sizes in bytes.
 const SECTOR: u64 = 512;
@@ -64,34 +66,70 @@ fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
     if args.content_type == ContentType::Archive {
         check_archive(&args)?;
     }
-    let target = args.target_options;
-    check_sizes(target.size, target.max_size)?;
-    if args.speed.idle_timeout.is_zero() {
-        return Err(Misuse::NoPatience);
-    }
+    let pouring = Pouring {
+        image: args.image,
+        wait: args.wait,
+        scratch_dir: args.scratch_dir,
+        workers: args.workers,
+        idle_timeout: args.speed.idle_timeout,
+        target: args.target_options,
+        progress: args.progress,
+        output: args.output,
+    };
     Ok(ImportConfig {
         source: args.source,
         target: args.target,
         content_type: args.content_type,
-        format: args.image.format,
-        compression: args.image.compression,
-        checksum: args.image.checksum,
-        scratch_dir: args.scratch_dir,
-        policy: args.wait.scratch_policy,
-        memory_budget: args.wait.memory_budget,
         connections: usize::from(args.speed.connections),
         network: network::options(*args.network),
-        workers: args.workers.map_or_else(processors, usize::from),
-        least: 0,
-        size: target.size,
-        max_size: target.max_size,
-        preallocation: target.preallocation,
-        overwrite: if target.force { Overwrite::Force } else { Overwrite::Refuse },
-        verify: if target.verify { Verify::ReadBack } else { Verify::Off },
-        idle_timeout: args.speed.idle_timeout,
-        progress: environment::progress(args.progress, environment::stderr_redraws()),
-        output: args.output.output,
+        ..pouring.meaning()?
     })
+}
+
+/// The options that every command has which pours.
+pub(super) struct Pouring {
+    pub(super) image: ImageArgs,
+    pub(super) wait: WaitArgs,
+    pub(super) scratch_dir: Option<PathBuf>,
+    pub(super) workers: Option<u16>,
+    pub(super) idle_timeout: Duration,
+    pub(super) target: TargetArgs,
+    pub(super) progress: ProgressChoice,
+    pub(super) output: OutputArgs,
+}
+
+impl Pouring {
+    /// What the options mean, of a disk image from nowhere to nowhere.
+    pub(super) fn meaning(self) -> Result<ImportConfig, Misuse> {
+        let target = self.target;
+        check_sizes(target.size, target.max_size)?;
+        if self.idle_timeout.is_zero() {
+            return Err(Misuse::NoPatience);
+        }
+        Ok(ImportConfig {
+            source: String::new(),
+            target: PathBuf::new(),
+            content_type: ContentType::Kubevirt,
+            format: self.image.format,
+            compression: self.image.compression,
+            checksum: self.image.checksum,
+            scratch_dir: self.scratch_dir,
+            policy: self.wait.scratch_policy,
+            memory_budget: self.wait.memory_budget,
+            connections: 1,
+            network: NetworkOptions::default().into(),
+            workers: self.workers.map_or_else(processors, usize::from),
+            least: 0,
+            size: target.size,
+            max_size: target.max_size,
+            preallocation: target.preallocation,
+            overwrite: if target.force { Overwrite::Force } else { Overwrite::Refuse },
+            verify: if target.verify { Verify::ReadBack } else { Verify::Off },
+            idle_timeout: self.idle_timeout,
+            progress: environment::progress(self.progress, environment::stderr_redraws()),
+            output: self.output.output,
+        })
+    }
 }
 
 fn inspect(args: InspectArgs) -> Result<InspectConfig, Misuse> {
@@ -146,7 +184,7 @@ fn check_archive(args: &ImportArgs) -> Result<(), Misuse> {
     }
 }
 
-pub(super) fn check_sizes(size: Option<u64>, max: Option<u64>) -> Result<(), Misuse> {
+fn check_sizes(size: Option<u64>, max: Option<u64>) -> Result<(), Misuse> {
     if max == Some(0) {
         return Err(Misuse::NoDisk { option: "max-size" });
     }

@@ -7,13 +7,12 @@ use std::time::{Duration, SystemTime};
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser, PossibleValue};
 use clap::{Parser, ValueEnum, value_parser};
 
+use super::ImportConfig;
 use super::args::{ENVIRONMENT, ImageArgs, OUTPUT, OutputArgs, SPEED, TargetArgs, WAIT, WaitArgs};
-use super::choices::{ContentType, Overwrite, ProgressChoice, Verify};
-use super::meaning::{Misuse, check_sizes, processors};
-use super::{ImportConfig, environment};
+use super::choices::ProgressChoice;
+use super::meaning::{Misuse, Pouring};
 use crate::format::overhead::Overhead;
 use crate::format::time;
-use crate::source::NetworkOptions;
 
 const LISTEN: &str = "Clients";
 
@@ -250,34 +249,17 @@ pub(super) enum ServeMisuse {
 pub(super) fn meaning(args: ServeArgs) -> Result<ServeConfig, Misuse> {
     check_target(&args.target)?;
     let (listen, security) = security(args.clients)?;
-    let target = args.target_options;
-    check_sizes(target.size, target.max_size)?;
-    if args.idle_timeout.is_zero() {
-        return Err(Misuse::NoPatience);
-    }
-    let import = ImportConfig {
-        source: "the upload".to_owned(),
-        target: args.target,
-        content_type: ContentType::Kubevirt,
-        format: args.image.format,
-        compression: args.image.compression,
-        checksum: args.image.checksum,
+    let pouring = Pouring {
+        image: args.image,
+        wait: args.wait,
         scratch_dir: args.scratch_dir,
-        policy: args.wait.scratch_policy,
-        memory_budget: args.wait.memory_budget,
-        connections: 1,
-        network: NetworkOptions::default().into(),
-        workers: args.workers.map_or_else(processors, usize::from),
-        least: 0,
-        size: target.size,
-        max_size: target.max_size,
-        preallocation: target.preallocation,
-        overwrite: if target.force { Overwrite::Force } else { Overwrite::Refuse },
-        verify: if target.verify { Verify::ReadBack } else { Verify::Off },
+        workers: args.workers,
         idle_timeout: args.idle_timeout,
-        progress: environment::progress(args.progress, environment::stderr_redraws()),
-        output: args.output.output,
+        target: args.target_options,
+        progress: args.progress,
+        output: args.output,
     };
+    let import = ImportConfig { source: "the upload".to_owned(), target: args.target, ..pouring.meaning()? };
     Ok(ServeConfig { listen, security, import, pod: None })
 }
 

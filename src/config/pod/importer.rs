@@ -6,19 +6,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::pouring::pouring;
 use super::values::go_bool;
-use crate::config::choices::{CompressionChoice, ContentType, FormatChoice, OutputStyle, Overwrite, Verify};
+use crate::config::choices::ContentType;
 use crate::config::environment::text;
-use crate::config::meaning::processors;
-use crate::config::{ImportConfig, ProgressStyle, network};
+use crate::config::{ImportConfig, network};
 use crate::format::overhead::Overhead;
 use crate::format::preallocation::Preallocation;
 use crate::format::quantity;
-use crate::matrix::Policy;
 use crate::source::{NetworkOptions, RegistryOptions, Secret, Verification};
-
-/// Longer than any pause of a server that comes back.
-const IDLE: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// What an importer pod is to do.
 #[derive(Clone, Debug)]
@@ -120,31 +116,13 @@ fn source() -> PodSource {
 
 fn import(preallocation: Preallocation) -> ImportConfig {
     let archive = text("IMPORTER_CONTENTTYPE").is_some_and(|content| content == "archive");
-    let strict = text("DISKPOUR_SCRATCH_POLICY").is_some_and(|policy| policy == "strict");
     ImportConfig {
         source: text("IMPORTER_ENDPOINT").unwrap_or_default(),
-        target: PathBuf::new(),
         content_type: if archive { ContentType::Archive } else { ContentType::Kubevirt },
-        format: FormatChoice::Auto,
-        compression: CompressionChoice::Auto,
-        checksum: None,
-        scratch_dir: None,
-        policy: if strict { Policy::Strict } else { Policy::Lean },
-        memory_budget: 64 << 20,
         connections: 4,
         network: Arc::new(network_options()),
-        workers: processors(),
-        // What is shorter than a sector is no disk, and the controller expects a failure.
-        least: 512,
-        size: None,
-        max_size: None,
         preallocation,
-        // What lies where the disk goes is always an earlier try of ours.
-        overwrite: Overwrite::Force,
-        verify: Verify::Off,
-        idle_timeout: IDLE,
-        progress: ProgressStyle::Plain,
-        output: OutputStyle::Text,
+        ..pouring()
     }
 }
 

@@ -5,6 +5,7 @@
 mod clone;
 mod flags;
 mod importer;
+mod pouring;
 mod small;
 mod upload;
 mod values;

@@ -5,22 +5,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use clap::ValueEnum;
 
+use super::pouring::pouring;
 use super::values::go_bool;
-use crate::config::choices::{CompressionChoice, ContentType, FormatChoice, OutputStyle, Overwrite, Verify};
+use crate::config::ImportConfig;
 use crate::config::environment::text;
-use crate::config::meaning::processors;
 use crate::config::serve::{Clients, PodTerms, Security, ServeConfig, TlsConfig, TlsVersion};
-use crate::config::{ImportConfig, ProgressStyle};
 use crate::format::date;
 use crate::format::overhead::Overhead;
 use crate::format::preallocation::Preallocation;
 use crate::format::quantity;
-use crate::matrix::Policy;
-use crate::source::NetworkOptions;
 
 /// Where the disk goes in a pod with a file system.
 const DISK: &str = "/data/disk.img";
@@ -29,9 +26,6 @@ const DISK: &str = "/data/disk.img";
 const FILES: &str = "/data";
 
 const PORT: u16 = 8443;
-
-/// Longer than any pause of a client that comes back.
-const IDLE: Duration = Duration::from_secs(600);
 
 /// A variable without which an upload server's pod does not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,30 +100,10 @@ fn ciphers() -> Vec<String> {
 
 fn import() -> ImportConfig {
     let preallocate = text("PREALLOCATION").and_then(|text| go_bool(&text)).unwrap_or(false);
-    let strict = text("DISKPOUR_SCRATCH_POLICY").is_some_and(|policy| policy == "strict");
     ImportConfig {
         source: "the upload".to_owned(),
         target: PathBuf::from(text("DESTINATION").unwrap_or_else(|| DISK.to_owned())),
-        content_type: ContentType::Kubevirt,
-        format: FormatChoice::Auto,
-        compression: CompressionChoice::Auto,
-        checksum: None,
-        scratch_dir: None,
-        policy: if strict { Policy::Strict } else { Policy::Lean },
-        memory_budget: 64 << 20,
-        connections: 1,
-        network: NetworkOptions::default().into(),
-        workers: processors(),
-        // What is shorter than a sector is no disk, and the controller expects a failure.
-        least: 512,
-        size: None,
-        max_size: None,
         preallocation: if preallocate { Preallocation::Falloc } else { Preallocation::Off },
-        // What lies where the disk goes is always an earlier try of ours.
-        overwrite: Overwrite::Force,
-        verify: Verify::Off,
-        idle_timeout: IDLE,
-        progress: ProgressStyle::Plain,
-        output: OutputStyle::Text,
+        ..pouring()
     }
 }
