@@ -13,7 +13,7 @@ def seconds(binary, image, out):
     """Uploads the file `image` once; seconds from the last byte to the answer."""
     out.unlink(missing_ok=True)
     words = [binary, "upload-server", out, "--listen", "127.0.0.1:0", "--insecure-plain-http", "--progress", "none"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
         try:
             return sent(server.stderr.readline().rsplit(" ", 1)[1].strip(), image)
         finally:
