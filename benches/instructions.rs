@@ -57,7 +57,8 @@ fn main() -> Outcome<()> {
         writeln!(std::io::stdout(), "{}", names.join("\n"))?;
         return Ok(());
     }
-    for (_, prepare) in CASES.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)) {
+    for (_, prepare) in CASES.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name))
+    {
         counted(prepare()?)?;
     }
     Ok(())

@@ -23,6 +23,7 @@ mod readme;
 mod redirects;
 mod registry;
 mod rooms;
+mod shared;
 mod small_programs;
 mod tls;
 mod upload;

@@ -74,6 +74,10 @@ impl<'a> Worker<'a> {
     }
 
     fn copy(&mut self, segment: &Segment) -> Result<(), Error> {
+        let left = self.unshared(segment)?;
+        if left.is_empty() {
+            return Ok(());
+        }
         // The buffer is skewed as the file is, so that what is aligned there is aligned here.
         let skew = in_memory(segment.host.0 % bytes(ALIGNMENT));
         let end = skew.saturating_add(in_memory(segment.len));
@@ -83,11 +87,29 @@ impl<'a> Worker<'a> {
         let read = self.buf.get_mut(skew..end).unwrap_or_default();
         let done = self.image.place().read_exact_at(read, segment.host.0);
         done.map_err(|cause| read_failed(segment.host.0, cause))?;
-        for extent in &segment.extents {
+        for extent in left {
             self.to.stop.check()?;
             self.place(segment, extent, skew)?;
         }
         Ok(())
+    }
+
+    /// The stretches whose blocks the target could not take over from the image's file.
+    fn unshared<'s>(&self, segment: &'s Segment) -> Result<Vec<&'s Extent>, Error> {
+        let mut left = Vec::with_capacity(segment.extents.len());
+        for extent in &segment.extents {
+            let shared = match (self.image.place().file(), extent.place) {
+                (Some(file), Place::Data(host)) => {
+                    let shared = self.to.sink.share((file, host.0), extent.len, extent.guest);
+                    shared.map_err(|cause| write_failed(extent.guest.0, cause))?
+                }
+                _ => false,
+            };
+            if !shared {
+                left.push(extent);
+            }
+        }
+        Ok(left)
     }
 
     fn place(&mut self, segment: &Segment, extent: &Extent, skew: usize) -> Result<(), Error> {

@@ -10,7 +10,9 @@ mod count;
 mod relay;
 mod zero;
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use aligned::{ALIGNMENT, Aligned};
@@ -47,6 +49,17 @@ pub trait ReadAt: Send + Sync {
 
     /// How this place is best read.
     fn reading(&self) -> Reading;
+
+    /// The next stretch from `from` on that may hold anything but zeros, never an empty one; `None`
+    /// when only zeros follow.
+    fn next_data(&self, from: u64) -> Option<Range<u64>> {
+        (from < self.len()).then(|| from..self.len())
+    }
+
+    /// The file that has these bytes at these offsets: a target on the same file system may share them.
+    fn file(&self) -> Option<&File> {
+        None
+    }
 
     /// The same bytes from the first to the last.
     ///

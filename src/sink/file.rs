@@ -18,6 +18,10 @@ use super::outlet::{Outlet, same};
 use super::{Existing, Preallocation, Sink, SinkError, TargetSpec, fits, len_of};
 use crate::format::addr::GuestOffset;
 use crate::progress::Progress;
+use crate::sys::share::share;
+
+/// Blocks are shared in multiples of this many bytes.
+const SHARED_UNIT: u64 = 4096;
 
 /// A file that holds nothing but what this import writes.
 pub(super) struct FileSink {
@@ -42,6 +46,8 @@ struct Opened {
     reserved: AtomicU64,
     /// Where the last write so far ended.
     end: AtomicU64,
+    /// Whether blocks of a source turned out not to be shareable.
+    unshared: AtomicBool,
 }
 
 impl FileSink {
@@ -114,6 +120,7 @@ impl FileSink {
             literal: AtomicBool::new(self.preallocation == Preallocation::Full),
             reserved: AtomicU64::new(0),
             end: AtomicU64::new(0),
+            unshared: AtomicBool::new(false),
         });
         self.opened()
     }
@@ -225,6 +232,24 @@ impl Sink for FileSink {
         }
         self.progress.zeroed.fetch_add(len, Relaxed);
         Ok(())
+    }
+
+    /// Never where space was to be set aside: shared blocks need new space when the guest writes.
+    fn share(&self, from: (&File, u64), len: u64, at: GuestOffset) -> Result<bool, SinkError> {
+        let (opened, end) = (self.opened()?, at.plus(len).0);
+        fits(end, self.max_size)?;
+        let whole = [from.1, len, at.0].iter().all(|value| value.is_multiple_of(SHARED_UNIT));
+        if !whole || self.preallocation != Preallocation::Off || opened.unshared.load(Relaxed) {
+            return Ok(false);
+        }
+        if share(from, (opened.outlet.file(), at.0), len).is_err() {
+            // Whatever the reason is, a copy either works or says it better.
+            opened.unshared.store(true, Relaxed);
+            return Ok(false);
+        }
+        opened.end.fetch_max(end, Relaxed);
+        self.progress.written.fetch_add(len, Relaxed);
+        Ok(true)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: GuestOffset) -> Result<(), SinkError> {

@@ -2,6 +2,7 @@
 //!
 //! Refuses to know: what the first MiB means, and what kind of target is behind.
 
+use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{MIB, Sink, SinkError, fits, in_memory, len_of};
@@ -71,6 +72,10 @@ impl Sink for FirstMibLast {
             return Ok(());
         }
         self.inner.zero(at.plus(head), len.saturating_sub(head))
+    }
+
+    fn share(&self, from: (&File, u64), len: u64, at: GuestOffset) -> Result<bool, SinkError> {
+        if at.0 < MIB { Ok(false) } else { self.inner.share(from, len, at) }
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: GuestOffset) -> Result<(), SinkError> {

@@ -18,6 +18,8 @@ mod outlet;
 mod testing;
 mod verify;
 
+use std::fs::File;
+
 use crate::format::addr::GuestOffset;
 
 pub use crate::format::preallocation::Preallocation;
@@ -60,6 +62,15 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// As for [`Sink::write_all_at`].
     fn zero(&self, at: GuestOffset, len: u64) -> Result<(), SinkError>;
+
+    /// Takes over the blocks of `from`, a file and an offset in it, for `len` bytes at `at`, instead
+    /// of a write; whether it did, which only file systems with shared blocks can.
+    ///
+    /// # Errors
+    /// As for [`Sink::write_all_at`].
+    fn share(&self, _from: (&File, u64), _len: u64, _at: GuestOffset) -> Result<bool, SinkError> {
+        Ok(false)
+    }
 
     /// Reads back what was written before.
     ///

@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{Advice, OFlags, fadvise};
+use rustix::fs::{Advice, OFlags, fadvise, seek};
+use rustix::io::Errno;
 
 use super::{ArgumentError, Context, Source, stdin};
 use crate::error::{Classify, Error, Kind};
@@ -82,6 +84,13 @@ impl FileAt {
     }
 }
 
+impl FileAt {
+    /// Whether the file still has the length that it had when it was opened.
+    fn is_whole(&self) -> bool {
+        self.file.metadata().is_ok_and(|now| now.len() >= self.len)
+    }
+}
+
 impl ReadAt for FileAt {
     fn len(&self) -> u64 {
         self.len
@@ -103,6 +112,25 @@ impl ReadAt for FileAt {
 
     fn reading(&self) -> Reading {
         Reading { lanes: 4, piece: 2 << 20, gap: 64 << 10 }
+    }
+
+    fn next_data(&self, from: u64) -> Option<Range<u64>> {
+        let rest = (from < self.len).then_some(from..self.len);
+        // The descriptor's own offset moves, which nobody reads by.
+        match seek(&self.file, rustix::fs::SeekFrom::Data(from)) {
+            Ok(start) if (from..self.len).contains(&start) => {
+                let end = seek(&self.file, rustix::fs::SeekFrom::Hole(start)).unwrap_or(self.len);
+                Some(start..if end > start { end.min(self.len) } else { self.len })
+            }
+            // Only a hole follows, unless the file has shrunk: reading tells.
+            Ok(_) | Err(Errno::NXIO) if self.is_whole() => None,
+            // A device, or a file system that does not tell.
+            _ => rest,
+        }
+    }
+
+    fn file(&self) -> Option<&fs::File> {
+        Some(&self.file)
     }
 
     fn into_sequential(self: Arc<Self>) -> io::Result<Sequential> {
@@ -194,6 +222,20 @@ mod tests {
         let mut all = String::new();
         place.into_sequential().unwrap().read_to_string(&mut all).unwrap();
         assert_eq!(all, "0123456789");
+    }
+
+    #[test]
+    fn a_sparse_file_tells_where_its_data_are() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4 << 20).unwrap();
+        file.as_file().write_all_at(&[7; 10], 2 << 20).unwrap();
+        let Input::Random(place) = opened(file.path()).unwrap() else { panic!("a stream") };
+        let data = place.next_data(0).unwrap();
+        assert!(data.contains(&(2 << 20)) && data.end <= 4 << 20, "{data:?}");
+        assert!(place.next_data(data.start).is_some_and(|same| same == data));
+        assert_eq!(place.next_data(4 << 20), None);
+        file.as_file().set_len(1 << 20).unwrap();
+        assert_eq!(place.next_data(3 << 20), Some(3 << 20..4 << 20), "reading will tell that it has shrunk");
     }
 
     #[test]

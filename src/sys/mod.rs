@@ -5,4 +5,5 @@ pub mod block;
 pub mod cache;
 pub mod deflate;
 pub(crate) mod lzma;
+pub mod share;
 pub mod signal;
