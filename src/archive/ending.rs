@@ -51,6 +51,11 @@ impl Tree {
             let removed = self.beside(node).and_then(|(dir, name)| unlinkat(dir, name, flags));
             gone &= matches!(removed, Ok(()) | Err(Errno::NOENT));
         }
+        for (node, mode) in std::mem::take(&mut self.adopted).into_iter().rev() {
+            // What was there stays as it was; a directory that has gone meanwhile needs nothing.
+            let restored = |(dir, name)| chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty());
+            let _ = self.beside(node).and_then(restored);
+        }
         if self.ledger.what(Ledger::ROOT) == What::Made {
             gone &= fs::remove_dir(&self.path).is_ok();
         }
@@ -168,6 +173,47 @@ mod tests {
         assert!(!tree.revoke());
         assert_eq!(names(root.path()), ["a", "implied", "theirs"]);
         tree.reopen();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn directories_of_ours_that_were_given_up_get_their_modes_and_keep_theirs_on_failure() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let (last, time) = (Last { mode: 0o750, ..SHUT }, SHUT.mtime);
+        for (existing, end, expected) in [
+            (crate::sink::Existing::Overwrite, true, 0o750),
+            (crate::sink::Existing::Overwrite, false, 0o500),
+            (crate::sink::Existing::Refuse, true, 0o500),
+        ] {
+            fs::create_dir_all(at("a/b")).unwrap();
+            fs::set_permissions(at("a/b"), fs::Permissions::from_mode(0o500)).unwrap();
+            fs::set_permissions(at("a"), fs::Permissions::from_mode(0o500)).unwrap();
+            let mut tree =
+                Tree::new(root.path().to_path_buf(), File::open(root.path()).unwrap().into(), What::Found)
+                    .unwrap();
+            tree.existing = existing;
+            tree.directory(&[b"a"], last).unwrap();
+            tree.directory(&[b"a", b"b"], last).unwrap();
+            if existing == crate::sink::Existing::Overwrite {
+                assert_eq!(mode(&at("a")), 0o700, "entered");
+                tree.symlink(&[b"a", b"b", b"new"], b"x", time).unwrap();
+            }
+            if end {
+                tree.seal().unwrap();
+                tree.keep().unwrap();
+            } else {
+                assert!(tree.revoke());
+                assert!(fs::symlink_metadata(at("a/b/new")).is_err());
+            }
+            assert_eq!((mode(&at("a")), mode(&at("a/b"))), (expected, expected), "{existing:?} {end}");
+            fs::set_permissions(at("a"), fs::Permissions::from_mode(0o700)).unwrap();
+            fs::set_permissions(at("a/b"), fs::Permissions::from_mode(0o700)).unwrap();
+            fs::remove_dir_all(at("a")).unwrap();
+        }
     }
 
     #[test]

@@ -9,9 +9,10 @@ use super::file::{Page, Scribe};
 use super::ledger::Last;
 use super::place::Place;
 use super::tree::{Tree, shown, times};
-use super::walk::{Member, MemberKind, Walk};
-use super::{Summary, name};
+use super::walk::{Member, MemberKind, PIPE, Walk};
+use super::{Policy, Summary, name};
 use crate::error::Error;
+use crate::format::preallocation::Preallocation;
 use crate::io::Sequential;
 use crate::progress::{Progress, Stop};
 use crate::sink::SinkError;
@@ -23,6 +24,8 @@ const BUFFER: usize = 256 << 10;
 pub struct Unpacked {
     tree: Arc<Mutex<Tree>>,
     progress: Arc<Progress>,
+    preallocation: Preallocation,
+    policy: Policy,
     summary: Summary,
 }
 
@@ -50,7 +53,8 @@ impl Place {
             lock(&step).revoke();
         });
         let (progress, summary) = (Arc::clone(progress), Summary::default());
-        let mut unpacked = Unpacked { tree, progress, summary };
+        let (preallocation, policy) = (self.preallocation, self.policy);
+        let mut unpacked = Unpacked { tree, progress, preallocation, policy, summary };
         unpacked.fill(walk, first, self.max_size, stop)?;
         Ok(unpacked)
     }
@@ -81,7 +85,8 @@ impl Unpacked {
         stop: &Stop,
     ) -> Result<(), Error> {
         let progress = Arc::clone(&self.progress);
-        let mut scribe = Scribe { progress: &progress, stop, buffer: vec![0; BUFFER] };
+        let (buffer, preallocation) = (vec![0; BUFFER], self.preallocation);
+        let mut scribe = Scribe { progress: &progress, stop, buffer, preallocation };
         let mut next = first;
         while let Some(member) = next {
             stop.check()?;
@@ -114,33 +119,46 @@ impl Unpacked {
         Ok(())
     }
 
+    /// The mode that `member` gets.
+    fn mode(&self, member: &Member) -> u32 {
+        match self.policy {
+            Policy::Foreign => member.mode & 0o777,
+            Policy::Faithful => member.mode,
+        }
+    }
+
     fn make(&self, walk: &mut Walk, member: &Member, scribe: &mut Scribe<'_>) -> Result<(), Error> {
         let refuse = |why| ArchiveError::Member { name: crate::format::shown::name(&member.name), why };
         let parts = name::parts(&member.name).map_err(refuse)?;
-        let tree = &self.tree;
+        let (tree, mode) = (&self.tree, self.mode(member));
         match &member.kind {
             MemberKind::File { size, extents } => {
                 let file = lock(tree).file(&parts)?;
                 let path = lock(tree).path.join(shown(&parts));
                 let page = Page { file: &file, path: &path };
                 scribe.write(walk, &page, extents, *size)?;
-                fchmod(&file, Mode::from_raw_mode(member.mode))
+                fchmod(&file, Mode::from_raw_mode(mode))
                     .map_err(|errno| SinkError::failed("set the mode of", &path, None, errno.into()))?;
                 // A file without its time is as good.
                 let _ = futimens(&file, &times(member.mtime));
                 Ok(())
             }
-            MemberKind::Directory => {
-                lock(tree).directory(&parts, Last { mode: member.mode, mtime: member.mtime })
-            }
+            MemberKind::Directory => lock(tree).directory(&parts, Last { mode, mtime: member.mtime }),
             MemberKind::Symlink(target) => {
                 let link = |why| link(member, target, why);
-                name::check_target(target, parts.len().saturating_sub(1)).map_err(link)?;
+                match self.policy {
+                    Policy::Foreign => name::check_target(target, parts.len().saturating_sub(1)),
+                    Policy::Faithful => name::check_opaque(target),
+                }
+                .map_err(link)?;
                 lock(tree).symlink(&parts, target, member.mtime)
             }
             MemberKind::Hardlink(target) => {
                 let target_parts = name::parts(target).map_err(|why| link(member, target, why))?;
                 lock(tree).hardlink(&parts, &target_parts)
+            }
+            MemberKind::Refused(PIPE) if self.policy == Policy::Faithful => {
+                lock(tree).fifo(&parts, Last { mode, mtime: member.mtime })
             }
             MemberKind::Refused(why) => Err(refuse(why).into()),
         }

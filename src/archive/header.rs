@@ -38,7 +38,7 @@ pub(super) struct Header {
     pub(super) kind: u8,
     /// Bytes of content that follow.
     pub(super) size: u64,
-    /// The permissions, at most 0777.
+    /// The permissions, at most 07777.
     pub(super) mode: u32,
     /// Seconds since 1970.
     pub(super) mtime: i64,
@@ -77,7 +77,7 @@ pub(super) fn parse(block: &Block) -> Result<Header, &'static str> {
         link: text(field(block, LINK)).to_vec(),
         kind: block.get(TYPE).copied().unwrap_or(0),
         size: size(field(block, SIZE))?,
-        mode: u32::try_from(mode & 0o777).unwrap_or(0),
+        mode: u32::try_from(mode & 0o7777).unwrap_or(0),
         mtime: number(field(block, MTIME))
             .and_then(|time| i64::try_from(time).ok())
             .ok_or("a header's time is no number")?,
@@ -186,7 +186,7 @@ mod tests {
         made.set_cksum();
         let header = parse(made.as_bytes()).unwrap();
         assert_eq!((header.name.as_slice(), header.size, header.kind), (&b"a/b"[..], 77, b'0'));
-        assert_eq!((header.mode, header.mtime), (0o751, 1_700_000_000));
+        assert_eq!((header.mode, header.mtime), (0o4751, 1_700_000_000));
         assert!(is_header(made.as_bytes()));
     }
 

@@ -3,7 +3,7 @@
 //! Nothing leaves the directory: names that are absolute or lead upwards, links that lead out,
 //! devices, pipes and sockets fail the run instead of being passed over. Owners and extended
 //! attributes are ignored, of modes the bits above 0777. What this run made is removed again unless
-//! it ends well, and nothing else is.
+//! it ends well, and nothing else is. The clone of a file system is unpacked as it was: [`Policy`].
 //!
 //! `walk` alone reads an archive member by member, for whoever wants no files of it: layers of
 //! container images are archives too. The headers are read by hand: with the crate `tar`, raw
@@ -36,6 +36,7 @@ pub use place::{Place, open};
 pub use single::single;
 pub(crate) use walk::{Member, MemberKind, Walk};
 
+use crate::format::preallocation::Preallocation;
 use crate::sink::Existing;
 
 /// The most members that an archive may have, and directories on the way to them.
@@ -47,8 +48,8 @@ const NAME_LIMIT: usize = 4096;
 /// The longest part of a name in bytes, as on every usual file system.
 const PART_LIMIT: usize = 255;
 
-/// The most parts of a name.
-const DEPTH_LIMIT: usize = 128;
+/// The most parts of a name: a file in 256 directories, which is as deep as a clone source looks.
+const DEPTH_LIMIT: usize = 257;
 
 /// All names in bytes, each directory's counted once: what is remembered to be removed again.
 const NAMES_LIMIT: usize = 64 << 20;
@@ -71,6 +72,21 @@ pub struct Spec {
     pub existing: Existing,
     /// The most bytes that the files may have together, holes included.
     pub max_size: Option<u64>,
+    /// Whether the files' space is claimed, their holes included.
+    pub preallocation: Preallocation,
+    /// Whose archive it is.
+    pub policy: Policy,
+}
+
+/// How much of what an archive says is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Anybody's archive: links stay inside, modes are at most 0777, there are no pipes.
+    #[default]
+    Foreign,
+    /// The copy of a file system, from who may copy it: links lead wherever they led, for nothing here
+    /// ever follows one; modes keep all their bits; pipes are made. Devices are not.
+    Faithful,
 }
 
 /// What was unpacked.

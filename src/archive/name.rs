@@ -43,6 +43,17 @@ pub(super) fn check_target(target: &[u8], depth: usize) -> Result<(), &'static s
     Ok(())
 }
 
+/// Checks that `target` can be that of a symbolic link which nobody follows, wherever it leads.
+pub(super) fn check_opaque(target: &[u8]) -> Result<(), &'static str> {
+    match target {
+        [] => Err("it leads nowhere"),
+        _ if target.contains(&0) => Err("the name holds a zero byte"),
+        // The system takes no longer one.
+        _ if target.len() >= NAME_LIMIT => Err("the name is longer than 4095 bytes"),
+        _ => Ok(()),
+    }
+}
+
 /// What stands between the slashes of `path`, without what means nothing.
 fn steps(path: &[u8]) -> Result<Parts<'_>, &'static str> {
     if path.len() > NAME_LIMIT {
@@ -54,7 +65,7 @@ fn steps(path: &[u8]) -> Result<Parts<'_>, &'static str> {
     let steps: Parts<'_> =
         path.split(|byte| *byte == b'/').filter(|step| !step.is_empty() && *step != b".").collect();
     if steps.len() > DEPTH_LIMIT {
-        return Err("it lies deeper than 128 directories");
+        return Err("it lies deeper than 256 directories");
     }
     if steps.iter().any(|step| step.len() > PART_LIMIT) {
         return Err("a part of the name is longer than 255 bytes");
@@ -80,12 +91,22 @@ mod tests {
     fn names_end_at_their_limits() {
         assert!(parts(&[b'x'; 255]).is_ok());
         assert!(parts(&[b'x'; 256]).is_err());
-        assert_eq!(parts(&b"x/".repeat(128)).unwrap().len(), 128);
-        assert!(parts(&b"x/".repeat(129)).is_err());
+        assert_eq!(parts(&b"x/".repeat(257)).unwrap().len(), 257);
+        assert!(parts(&b"x/".repeat(258)).is_err());
         assert!(parts(&b"/x".repeat(40)[1..]).is_ok());
         let long = [&[b'x'; 255][..], b"/"].concat().repeat(16);
         assert!(parts(&long).is_ok());
         assert!(parts(&[&long[..], b"y"].concat()).is_err());
+    }
+
+    #[test]
+    fn a_link_that_nobody_follows_may_lead_anywhere() {
+        for target in [&b"/etc/passwd"[..], b"../../..", b"a/../../b", &[b'x'; 4095]] {
+            assert!(check_opaque(target).is_ok(), "{}", target.escape_ascii());
+        }
+        for target in [&b""[..], b"a\0b", &[b'x'; 4096]] {
+            assert!(check_opaque(target).is_err(), "{}", target.escape_ascii());
+        }
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, flock, mkdirat};
 use rustix::io::Errno;
 
-use super::Spec;
 use super::ledger::What;
 use super::tree::Tree;
+use super::{Policy, Spec};
 use crate::error::Error;
+use crate::format::preallocation::Preallocation;
 use crate::sink::{Existing, SinkError};
 
 /// What lies in a fresh file system and belongs to it.
@@ -22,7 +23,10 @@ pub struct Place {
     path: PathBuf,
     /// The directory, where it was there, and locked.
     found: Option<File>,
+    existing: Existing,
     pub(super) max_size: Option<u64>,
+    pub(super) preallocation: Preallocation,
+    pub(super) policy: Policy,
 }
 
 /// Looks at the directory of `spec`.
@@ -40,7 +44,14 @@ pub fn open(spec: &Spec) -> Result<Place, SinkError> {
         }
         Err(cause) => return Err(SinkError::failed("look at", &spec.dir, None, cause)),
     };
-    Ok(Place { path: spec.dir.clone(), found, max_size: spec.max_size })
+    Ok(Place {
+        path: spec.dir.clone(),
+        found,
+        existing: spec.existing,
+        max_size: spec.max_size,
+        preallocation: spec.preallocation,
+        policy: spec.policy,
+    })
 }
 
 impl Place {
@@ -49,12 +60,14 @@ impl Place {
         let failed = |action, cause| SinkError::failed(action, &self.path, None, cause);
         if let Some(found) = &self.found {
             let root = found.try_clone().map_err(|cause| failed("open", cause))?;
-            return Tree::new(self.path.clone(), root.into(), What::Found);
+            let tree = Tree::new(self.path.clone(), root.into(), What::Found)?;
+            return Ok(Tree { existing: self.existing, policy: self.policy, ..tree });
         }
         let mode = Mode::RWXU | Mode::RWXG | Mode::RWXO;
         mkdirat(rustix::fs::CWD, &self.path, mode).map_err(|errno| failed("create", errno.into()))?;
         let root = directory(&self.path, libc::O_NOFOLLOW).map_err(|cause| failed("open", cause))?;
-        Tree::new(self.path.clone(), root.into(), What::Made)
+        let tree = Tree::new(self.path.clone(), root.into(), What::Made)?;
+        Ok(Tree { existing: self.existing, policy: self.policy, ..tree })
     }
 }
 
@@ -97,8 +110,18 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    fn spec(path: &Path, existing: Existing) -> Spec {
+        Spec {
+            dir: path.to_path_buf(),
+            existing,
+            max_size: None,
+            preallocation: Preallocation::Off,
+            policy: Policy::Foreign,
+        }
+    }
+
     fn why(path: &Path, existing: Existing) -> String {
-        match open(&Spec { dir: path.to_path_buf(), existing, max_size: None }) {
+        match open(&spec(path, existing)) {
             Ok(_) => "taken".to_owned(),
             Err(SinkError::Unfit { why, .. } | SinkError::Busy { why, .. }) => why.to_owned(),
             Err(other) => other.to_string(),
@@ -128,7 +151,7 @@ mod tests {
     #[test]
     fn a_directory_is_taken_by_one_at_a_time() {
         let base = tempfile::tempdir().unwrap();
-        let spec = Spec { dir: base.path().to_path_buf(), existing: Existing::Refuse, max_size: None };
+        let spec = spec(base.path(), Existing::Refuse);
         let tree = open(&spec).unwrap().tree().unwrap();
         assert!(why(base.path(), Existing::Overwrite).contains("another process"));
         drop(tree);

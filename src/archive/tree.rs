@@ -2,22 +2,24 @@
 //!
 //! All paths are walked from the directory's descriptor, part by part and through no link.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, linkat, mkdirat, statat, symlinkat,
-    unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, chmodat, linkat, mkdirat, mknodat,
+    statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
+use super::Policy;
 use super::beneath;
 use super::error::ArchiveError;
 use super::ledger::{Last, Ledger, Node, What};
 use super::pax::Time;
 use crate::error::{Error, Kind};
-use crate::sink::SinkError;
+use crate::sink::{Existing, SinkError};
 
 /// What only we may do with a directory as long as it fills.
 pub(super) const PRIVATE: Mode = Mode::RWXU;
@@ -31,6 +33,12 @@ pub(super) struct Tree {
     /// The directories from the root to where the last member went.
     pub(super) chain: Vec<(Node, OwnedFd)>,
     pub(super) state: State,
+    /// Whether what lies in the way was given up, and directories of ours with it.
+    pub(super) existing: Existing,
+    /// Whose archive it is.
+    pub(super) policy: Policy,
+    /// The modes that directories of an earlier run of ours had before.
+    pub(super) adopted: BTreeMap<Node, u32>,
 }
 
 /// How far the filling has come.
@@ -51,7 +59,16 @@ impl Tree {
     pub(super) fn new(path: PathBuf, root: OwnedFd, what: What) -> Result<Self, Error> {
         let failed = |cause| SinkError::failed("open", &path, None, cause);
         let chain = vec![(Ledger::ROOT, root.try_clone().map_err(failed)?)];
-        Ok(Self { path, root, ledger: Ledger::new(what), chain, state: State::Filling })
+        Ok(Self {
+            path,
+            root,
+            ledger: Ledger::new(what),
+            chain,
+            state: State::Filling,
+            existing: Existing::Refuse,
+            policy: Policy::Foreign,
+            adopted: BTreeMap::new(),
+        })
     }
 
     /// Makes a new file; what lay there goes.
@@ -59,6 +76,17 @@ impl Tree {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let mode = Mode::RUSR | Mode::WUSR;
         self.leaf(parts, |dir, name| beneath::open(dir, name, flags, mode)).map(File::from)
+    }
+
+    /// Makes a pipe with a name; what lay there goes.
+    pub(super) fn fifo(&mut self, parts: &[&[u8]], last: Last) -> Result<(), Error> {
+        self.leaf(parts, |dir, name| {
+            mknodat(dir, name, FileType::Fifo, PRIVATE, 0)?;
+            // It was made this moment, in a directory that is ours to fill: no link is followed.
+            chmodat(dir, name, Mode::from_raw_mode(last.mode), AtFlags::empty())?;
+            let _ = utimensat(dir, name, &times(last.mtime), AtFlags::SYMLINK_NOFOLLOW);
+            Ok(())
+        })
     }
 
     /// Makes a symbolic link to `target`, which was found harmless.
@@ -82,31 +110,68 @@ impl Tree {
         match statat(&from, *of, AtFlags::SYMLINK_NOFOLLOW)
             .map(|found| FileType::from_raw_mode(found.st_mode))
         {
-            Ok(FileType::RegularFile) if parts == target => return Ok(()),
-            Ok(FileType::RegularFile) => {}
+            Ok(kind) if self.may_have_names(kind) && parts == target => return Ok(()),
+            Ok(kind) if self.may_have_names(kind) => {}
             // A symbolic link means something else in another directory.
             Ok(_) => return refuse("it is no regular file"),
             Err(_) => return refuse("there is no such file"),
         }
+        // Without AT_SYMLINK_FOLLOW a link gets the name, and not what it leads to.
         self.leaf(parts, |dir, name| linkat(&from, *of, dir, name, AtFlags::empty()))
     }
 
-    /// Makes a directory where there is none; one that we made gets `last` in the end.
+    /// Whether a `kind` may have more than one name.
+    fn may_have_names(&self, kind: FileType) -> bool {
+        match kind {
+            FileType::RegularFile => true,
+            FileType::Symlink | FileType::Fifo => self.policy == Policy::Faithful,
+            _ => false,
+        }
+    }
+
+    /// Makes a directory where there is none; one that we made gets `last` in the end, and so does one
+    /// of ours that was given up: a run that was killed leaves it with [`PRIVATE`].
     pub(super) fn directory(&mut self, parts: &[&[u8]], last: Last) -> Result<(), Error> {
         self.check()?;
         let node = match parts.split_last() {
             None => Ledger::ROOT,
             Some((name, dirs)) => {
                 let (parent, depth) = self.enter(dirs)?;
-                match self.ledger.find(parent, name) {
+                let node = match self.ledger.find(parent, name) {
                     Some(node) => node,
                     None => self.new_directory(parts, parent, depth)?,
+                };
+                if self.ledger.what(node) == What::Found {
+                    self.adopt(node, parts, depth)?;
                 }
+                node
             }
         };
-        if self.ledger.what(node) == What::Made {
+        if self.ledger.what(node) == What::Made || self.adopted.contains_key(&node) {
             self.ledger.set_last(node, last);
         }
+        Ok(())
+    }
+
+    /// Lets us into the directory `node`, which lies in the one at `depth` of the chain, if it is ours
+    /// and was given up.
+    fn adopt(&mut self, node: Node, parts: &[&[u8]], depth: usize) -> Result<(), Error> {
+        if self.existing == Existing::Refuse || self.adopted.contains_key(&node) {
+            return Ok(());
+        }
+        let name = parts.last().copied().unwrap_or_default();
+        let (_, dir) = self.link(depth)?;
+        let Ok(found) = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(()) };
+        let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+        if !is_directory || found.st_uid != rustix::process::geteuid().as_raw() {
+            return Ok(());
+        }
+        let mode = Mode::from_raw_mode(found.st_mode & 0o7777);
+        if !mode.contains(PRIVATE) {
+            let opened = chmodat(dir, name, mode | PRIVATE, AtFlags::empty());
+            opened.map_err(|errno| self.unmade(parts, errno))?;
+        }
+        self.adopted.insert(node, mode.as_raw_mode());
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::io::{Pass, Sequential, fill};
 pub(crate) struct Member {
     pub(crate) name: Vec<u8>,
     pub(crate) kind: MemberKind,
-    /// The permissions, at most 0777.
+    /// The permissions, at most 07777.
     pub(super) mode: u32,
     pub(super) mtime: Time,
 }
@@ -46,9 +46,12 @@ pub(crate) enum MemberKind {
     Symlink(Vec<u8>),
     /// Another name of this file.
     Hardlink(Vec<u8>),
-    /// Something that is never unpacked; why.
+    /// Something that is not unpacked, but for a [`PIPE`] of a faithful copy; why.
     Refused(&'static str),
 }
+
+/// Why a pipe is not unpacked.
+pub(super) const PIPE: &str = "it is a pipe, which is never made";
 
 /// What extended headers say of the member after them.
 #[derive(Default)]
@@ -308,7 +311,7 @@ fn refusal(kind: u8) -> &'static str {
     match kind {
         b'3' => "it is a character device, which is never made",
         b'4' => "it is a block device, which is never made",
-        b'6' => "it is a pipe, which is never made",
+        b'6' => PIPE,
         b's' => "it is a socket, which is never made",
         b'M' => "it is the rest of a file that began on another volume; give one archive of all volumes",
         b'D' => "it is a directory of an incremental archive, which is not supported",

@@ -11,6 +11,7 @@ use super::ImportConfig;
 use super::args::{ENVIRONMENT, ImageArgs, OUTPUT, OutputArgs, SPEED, TargetArgs, WAIT, WaitArgs};
 use super::choices::ProgressChoice;
 use super::meaning::{Misuse, Pouring};
+use crate::archive::Policy;
 use crate::format::overhead::Overhead;
 use crate::format::time;
 
@@ -158,6 +159,8 @@ pub struct PodTerms {
     pub overhead: Overhead,
     /// When the server ends, if no upload has succeeded or is under way.
     pub deadline: Option<SystemTime>,
+    /// How the clone of a file system is unpacked.
+    pub clones: Policy,
 }
 
 /// How the transport is secured.

@@ -6,9 +6,10 @@ use std::time::Instant;
 use super::head;
 use super::tap::Tap;
 use super::{Origin, choices, counted};
-use crate::archive::{self, Spec};
+use crate::archive::{self, Policy, Spec};
 use crate::config::{ImportConfig, Overwrite};
 use crate::error::{Error, Kind};
+use crate::format::preallocation::Preallocation;
 use crate::io::relay;
 use crate::matrix::Endpoint;
 use crate::progress::{Phase, Progress, Stop};
@@ -53,11 +54,17 @@ pub(super) fn unpack(
     })
 }
 
-/// The directory that `config` names, as a place for an archive.
+/// The directory that `config` names, as a place for anybody's archive; its files keep their holes.
 pub(super) fn spec(config: &ImportConfig) -> Spec {
     let existing = match config.overwrite {
         Overwrite::Refuse => Existing::Refuse,
         Overwrite::Force => Existing::Overwrite,
     };
-    Spec { dir: config.target.clone(), existing, max_size: config.max_size }
+    Spec {
+        dir: config.target.clone(),
+        existing,
+        max_size: config.max_size,
+        preallocation: Preallocation::Off,
+        policy: Policy::Foreign,
+    }
 }

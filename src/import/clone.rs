@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::archive::spec;
 use super::{counted, open_sink};
-use crate::archive;
+use crate::archive::{self, Policy, Spec};
 use crate::codec::unsnap;
 use crate::config::ImportConfig;
 use crate::copy::{Pouring, stream};
@@ -27,8 +27,8 @@ const DISK: &str = "disk.img";
 pub(crate) enum Shape {
     /// The bytes of a device, into the target.
     Disk,
-    /// The files of a file system, into the target, which is a directory.
-    Files,
+    /// The files of a file system, into the target, which is a directory, as this policy has it.
+    Files(Policy),
     /// The files of a file system, of which the one that holds the disk goes into the target.
     DiskInFiles,
 }
@@ -45,7 +45,10 @@ pub(crate) fn take(
 ) -> Result<Outcome, Error> {
     let (started, (progress, stop)) = (Instant::now(), run);
     let outcome = match shape {
-        Shape::Files => files(config, arrival, progress, stop)?,
+        Shape::Files(policy) => {
+            let spec = Spec { preallocation: config.preallocation, policy, ..spec(config) };
+            files(&spec, arrival, progress, stop)?
+        }
         Shape::Disk => disk(config, progress, stop, || plain(arrival))?,
         Shape::DiskInFiles => disk(config, progress, stop, || archive::single(plain(arrival)?, DISK))?,
     };
@@ -81,12 +84,12 @@ fn disk(
 }
 
 fn files(
-    config: &ImportConfig,
+    spec: &Spec,
     arrival: Box<dyn Source>,
     progress: &Arc<Progress>,
     stop: &Arc<Stop>,
 ) -> Result<Outcome, Error> {
-    let place = archive::open(&spec(config))?;
+    let place = archive::open(spec)?;
     let source = plain(arrival)?;
     progress.enter(Phase::Pouring);
     let unpacked = place.unpack(source, progress, stop)?;

@@ -30,7 +30,7 @@ pub(crate) fn fitted(base: &ImportConfig, wanted: Wanted) -> Result<ImportConfig
     place::tidy(ContentType::Kubevirt, volume);
     let config = ImportConfig { scratch_dir: place::scratch(), ..base.clone() };
     if volume == Volume::Device {
-        return Ok(config);
+        return Ok(ImportConfig { preallocation: base.preallocation.on_device(), ..config });
     }
     let free = place::free(base.target.parent().unwrap_or(Path::new("/")))?;
     let sizes = place::sizes(wanted.overhead, free, wanted.size);

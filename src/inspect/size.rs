@@ -17,6 +17,10 @@ use crate::report::termination;
 /// The unit of disk sizes in bytes.
 const SECTOR: u64 = 512;
 
+/// What is known by name and is a disk image: the size of its file says nothing.
+const DISKS: [&str; 9] =
+    ["VDI", "qcow (version 1)", "VMDK", "VHD", "VHDX", "QED", "Parallels", "Bochs", "cloop"];
+
 /// Why a disk's size is not told.
 #[derive(Debug, thiserror::Error)]
 pub enum SizeError {
@@ -104,8 +108,9 @@ pub fn size(path: &Path) -> Result<u64, SizeError> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // Without O_NONBLOCK the open itself would wait for the writer of a FIFO.
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    // Without O_NONBLOCK the open itself would wait for the writer of a FIFO. A link in a volume may lead
+    // to a file of this pod, as those of clones do.
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits()).unwrap_or(0);
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_file() || kind.is_block_device() {
@@ -120,10 +125,11 @@ fn look(file: &mut File) -> Result<u64, FileFault> {
     let size = match sniff(&head) {
         _ if head.is_empty() => return Err(FileFault::Empty),
         Sniffed::Qcow2 => Header::parse(&head)?.virtual_size,
-        // A guest that encrypts its whole disk writes this at its start.
-        Sniffed::Refused("LUKS") => file.seek(SeekFrom::End(0))?,
-        Sniffed::Refused(name) => return Err(FileFault::Format(name)),
-        Sniffed::Raw | Sniffed::Tar | Sniffed::Codec(_) => file.seek(SeekFrom::End(0))?,
+        Sniffed::Refused(name) if DISKS.contains(&name) => return Err(FileFault::Format(name)),
+        // What a guest writes at its disk's start (LUKS, a zip) makes it no image.
+        Sniffed::Refused(_) | Sniffed::Raw | Sniffed::Tar | Sniffed::Codec(_) => {
+            file.seek(SeekFrom::End(0))?
+        }
     };
     size.checked_next_multiple_of(SECTOR).ok_or(FileFault::Huge(size))
 }
@@ -157,9 +163,13 @@ mod tests {
         assert_eq!(of(&[7; 1000]).unwrap(), 1024);
         assert_eq!(of(&[7; 1024]).unwrap(), 1024);
         assert_eq!(of(&qcow2(10 << 30)).unwrap(), 10 << 30);
-        let mut luks = b"LUKS\xba\xbe".to_vec();
-        luks.resize(4096, 0);
-        assert_eq!(of(&luks).unwrap(), 4096);
+        for magic in
+            [&b"LUKS\xba\xbe"[..], b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"LZIP\x01"]
+        {
+            let mut disk = magic.to_vec();
+            disk.resize(4096, 0);
+            assert_eq!(of(&disk).unwrap(), 4096, "{}", magic.escape_ascii());
+        }
         assert_eq!(of(&[0x1f, 0x8b]).unwrap(), 512);
     }
 
@@ -190,7 +200,11 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let fifo = place.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        for path in [&place.path().join("absent"), place.path(), &fifo, Path::new("/dev/zero")] {
+        let (disk, link) = (place.path().join("disk"), place.path().join("link"));
+        std::fs::write(&disk, [7; 512]).unwrap();
+        std::os::unix::fs::symlink(&disk, &link).unwrap();
+        assert_eq!(size(&disk).unwrap(), 512);
+        for path in [&place.path().join("absent"), place.path(), &fifo, &link, Path::new("/dev/zero")] {
             let error = size(path).unwrap_err();
             assert!(matches!(error, SizeError::Path { .. }) && error.exit_code() == 3, "{error}");
         }

@@ -16,6 +16,12 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::error::{Classify, Kind};
 use crate::format::time;
 
+/// The time over which the rate of an upload is looked at: so long, waiting for bytes, not working.
+const WINDOW: Duration = Duration::from_secs(600);
+
+/// The least bytes in that time, 1 KiB a second.
+const LEAST: u64 = 600 << 10;
+
 /// Bytes that may come outside the image: the other parts of a form.
 const ASIDE: u64 = 256 << 10;
 
@@ -27,6 +33,16 @@ pub(super) enum BodyError {
     Idle {
         /// How long it may be.
         limit: Duration,
+    },
+    /// The client sends, but hardly anything.
+    #[error("the upload is too slow: {came} bytes in {}, where {least} are the least", time::human(*.window))]
+    Slow {
+        /// Bytes that came.
+        came: u64,
+        /// The least that must.
+        least: u64,
+        /// The time that it took.
+        window: Duration,
     },
     /// The connection broke, or the framing of the body is wrong.
     #[error("the upload broke off after {at} bytes{}", Of(*.promised))]
@@ -55,7 +71,7 @@ pub(super) enum BodyError {
 impl Classify for BodyError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Idle { .. } | Self::Broken { .. } => Kind::Unreachable,
+            Self::Idle { .. } | Self::Slow { .. } | Self::Broken { .. } => Kind::Unreachable,
             Self::Short { .. } | Self::Aside => Kind::Integrity,
         }
     }
@@ -98,6 +114,31 @@ impl Allowance {
     }
 }
 
+/// The rate of a client: bytes over the time that they were waited for.
+struct Pace {
+    window: Duration,
+    least: u64,
+    waited: Duration,
+    came: u64,
+}
+
+impl Pace {
+    fn new(window: Duration, least: u64) -> Self {
+        Self { window, least, waited: Duration::ZERO, came: 0 }
+    }
+
+    /// Takes note of `count` bytes that were waited for so long.
+    fn note(&mut self, waited: Duration, count: u64) -> Result<(), BodyError> {
+        self.waited = self.waited.saturating_add(waited);
+        self.came = self.came.saturating_add(count);
+        if self.waited < self.window {
+            return Ok(());
+        }
+        let (came, window) = (std::mem::take(&mut self.came), std::mem::take(&mut self.waited));
+        if came < self.least { Err(BodyError::Slow { came, least: self.least, window }) } else { Ok(()) }
+    }
+}
+
 /// A body that fails when it is silent for too long or is not what was announced.
 ///
 /// After every frame it lets others run once: who collects all that is ready would collect a whole image.
@@ -107,8 +148,9 @@ pub(super) struct Metered {
     at: u64,
     idle: Duration,
     silence: Pin<Box<Sleep>>,
-    /// Whether bytes were waited for when last asked; silence counts only then.
-    waiting: bool,
+    /// Since when bytes are waited for, if they are; silence and slowness count only then.
+    waiting: Option<Instant>,
+    pace: Pace,
     just_gave: bool,
     allowance: Allowance,
 }
@@ -122,7 +164,8 @@ impl Metered {
             at: 0,
             idle,
             silence: Box::pin(sleep(idle)),
-            waiting: false,
+            waiting: None,
+            pace: Pace::new(WINDOW, LEAST),
             just_gave: false,
             allowance: Allowance(Arc::new(AtomicU64::new(Allowance::ENDLESS))),
         }
@@ -139,10 +182,11 @@ impl Metered {
     }
 
     fn silent(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if !self.waiting {
-            self.waiting = true;
+        if self.waiting.is_none() {
+            let now = Instant::now();
+            self.waiting = Some(now);
             // A limit beyond what the clock can say is none.
-            if let Some(end) = Instant::now().checked_add(self.idle) {
+            if let Some(end) = now.checked_add(self.idle) {
                 self.silence.as_mut().reset(end);
             }
         }
@@ -150,9 +194,10 @@ impl Metered {
         Poll::Ready(Some(Err(BodyError::Idle { limit: self.idle })))
     }
 
-    fn counted(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+    fn counted(&mut self, frame: Frame<Bytes>, waited: Duration) -> Result<Frame<Bytes>, BodyError> {
         let count = frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
         self.at = self.at.saturating_add(count);
+        self.pace.note(waited, count)?;
         self.allowance.take(count)?;
         Ok(frame)
     }
@@ -181,12 +226,12 @@ impl Body for Metered {
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
             return this.silent(context);
         };
-        this.waiting = false;
+        let waited = this.waiting.take().map_or(Duration::ZERO, |since| since.elapsed());
         Poll::Ready(match frame {
             None => this.ended(),
             Some(Ok(frame)) => {
                 this.just_gave = true;
-                Some(this.counted(frame))
+                Some(this.counted(frame, waited))
             }
             Some(Err(cause)) => Some(Err(BodyError::Broken { at: this.at, promised: this.promised, cause })),
         })
@@ -206,6 +251,34 @@ mod tests {
         assert!(allowance.take(1).is_err());
         allowance.image();
         allowance.take(1 << 40).unwrap();
+    }
+
+    #[test]
+    fn a_trickle_ends_when_the_window_is_over_and_not_before() {
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::new(WINDOW, LEAST);
+        for _ in 0..599 {
+            pace.note(second, 1000).unwrap();
+        }
+        let error = pace.note(second, 1000).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the upload is too slow: 600000 bytes in 10m00s, where 614400 are the least"
+        );
+        assert_eq!(error.kind(), Kind::Unreachable);
+        // What comes without a wait is fast, however long we take to read it.
+        let mut pace = Pace::new(WINDOW, LEAST);
+        for _ in 0..2000 {
+            pace.note(Duration::ZERO, 1).unwrap();
+        }
+        // Each window counts for itself.
+        for _ in 0..1200 {
+            pace.note(second, 1024).unwrap();
+        }
+        for _ in 0..599 {
+            pace.note(second, 1).unwrap();
+        }
+        assert!(pace.note(second, 1).is_err());
     }
 
     #[test]

@@ -32,9 +32,12 @@ const HEAD: Duration = Duration::from_secs(10);
 /// The most bytes of the head of a request.
 const HEAD_SIZE: usize = 64 << 10;
 
-/// How long what a client still sends is thrown away after its answer: a connection that is closed
-/// before everything was read is reset, and the reset can overtake the answer.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may be silent while what it still sends is thrown away after its answer: a
+/// connection that is closed before everything was read is reset, and the reset can overtake the answer.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// How long that goes on in all; who writes everything before it reads may take a while.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// How connections begin.
 pub(super) enum Door {
@@ -49,7 +52,7 @@ pub(super) async fn serve(
     service: Arc<Service>,
     tcp: TcpStream,
     from: SocketAddr,
-    over: watch::Receiver<bool>,
+    mut over: watch::Receiver<bool>,
 ) {
     // Answers are short and should not wait for more.
     let _ = tcp.set_nodelay(true);
@@ -57,7 +60,9 @@ pub(super) async fn serve(
         Door::Plain => return talk(service, Peer::Local, tcp, over).await,
         Door::Tls(acceptor, clients) => (acceptor.clone(), clients),
     };
-    match timeout(HEAD, acceptor.accept(tcp)).await {
+    let accepted = timeout(HEAD, acceptor.accept(tcp));
+    let Either::Left(accepted) = race(accepted, ended(&mut over)).await else { return };
+    match accepted {
         Ok(Ok(stream)) => {
             let peer = tls::peer(clients, stream.get_ref().1);
             talk(service, peer, stream, over).await;
@@ -65,6 +70,12 @@ pub(super) async fn serve(
         Ok(Err(error)) => tracing::info!("{from}: the TLS handshake failed: {error}"),
         Err(_) => tracing::info!("{from}: the TLS handshake took too long"),
     }
+}
+
+/// Waits for the server's wish to end.
+async fn ended(over: &mut watch::Receiver<bool>) {
+    // An error means that the server has gone, and with it the server's wish.
+    let _ = over.wait_for(|over| *over).await;
 }
 
 /// A byte stream over TCP.
@@ -95,10 +106,8 @@ async fn talk(service: Arc<Service>, peer: Peer, wire: impl Wire, mut over: watc
         .max_header_size(HEAD_SIZE)
         .max_buf_size(HEAD_SIZE)
         .serve_connection(TokioIo::new(wire), respond);
-    // An error means that the server has gone, and with it the server's wish.
-    let ends = async { over.wait_for(|over| *over).await.map_or((), |_| ()) };
     let talked = poll_fn(|context| connection.poll_without_shutdown(context));
-    let done = match race(talked, ends).await {
+    let done = match race(talked, ended(&mut over)).await {
         Either::Left(done) => done,
         Either::Right(()) => {
             Pin::new(&mut connection).graceful_shutdown();
@@ -108,25 +117,24 @@ async fn talk(service: Arc<Service>, peer: Peer, wire: impl Wire, mut over: watc
     if let Err(error) = done {
         tracing::debug!("a connection ended: {error}");
     }
-    linger(connection.into_parts().io.into_inner()).await;
+    let wire = connection.into_parts().io.into_inner();
+    // What comes later than this may be reset.
+    let _ = timeout(LINGER, race(linger(wire), ended(&mut over))).await;
 }
 
-/// Ends `wire` without a reset.
+/// Ends `wire` without a reset: until the client has ended too, or is silent.
 async fn linger(mut wire: impl Wire) {
-    let ending = async {
-        // A client that has gone needs no farewell.
-        if poll_fn(|context| Pin::new(&mut wire).poll_shutdown(context)).await.is_err() {
-            return;
+    // A client that has gone needs no farewell.
+    let farewell = poll_fn(|context| Pin::new(&mut wire).poll_shutdown(context));
+    if !matches!(timeout(SILENCE, farewell).await, Ok(Ok(()))) {
+        return;
+    }
+    let mut waste = vec![0; HEAD_SIZE];
+    while let Ok(Ok(())) = timeout(SILENCE, wire.tcp().readable()).await {
+        match wire.tcp().try_read(&mut waste) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
         }
-        let mut waste = vec![0; HEAD_SIZE];
-        while wire.tcp().readable().await.is_ok() {
-            match wire.tcp().try_read(&mut waste) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-        }
-    };
-    // What comes later than this may be reset.
-    let _ = timeout(LINGER, ending).await;
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::bridge::Arrival;
 use super::route::{Answer, Payload};
+use crate::archive::Policy;
 use crate::config::{ContentType, ImportConfig, PodTerms, ServeConfig};
 use crate::error::{Error, Kind};
 use crate::import::clone::{self, Shape};
@@ -58,7 +59,9 @@ impl Job {
             (Payload::BlockClone, Answer::Finished) => Ok(Self::Clone(Shape::Disk)),
             (Payload::FilesystemClone, Answer::Finished) => {
                 let files = if config.pod.is_some() { !device } else { config.import.target.is_dir() };
-                Ok(Self::Clone(if files { Shape::Files } else { Shape::DiskInFiles }))
+                // Who speaks is known by the certificate's name: headers are whatever a client sends.
+                let policy = config.pod.as_ref().map_or(Policy::Foreign, |pod| pod.clones);
+                Ok(Self::Clone(if files { Shape::Files(policy) } else { Shape::DiskInFiles }))
             }
         }
     }
@@ -96,7 +99,7 @@ impl Job {
         use crate::format::preallocation::Preallocation;
         match self {
             Self::Image => import.preallocation != Preallocation::Off,
-            Self::Clone(Shape::Files | Shape::DiskInFiles) => true,
+            Self::Clone(Shape::Files(_) | Shape::DiskInFiles) => true,
             Self::Archive | Self::Clone(Shape::Disk) => false,
         }
     }
@@ -110,13 +113,13 @@ impl Job {
             Self::Image => fitted,
             // Who asked for the clone grows it later; what does not fit, the volume says.
             Self::Clone(Shape::Disk | Shape::DiskInFiles) => unsized_at(fitted, &base.target),
-            Self::Archive | Self::Clone(Shape::Files) => unsized_at(fitted, &pod.directory),
+            Self::Archive | Self::Clone(Shape::Files(_)) => unsized_at(fitted, &pod.directory),
         })
     }
 
     fn content_type(self) -> ContentType {
         match self {
-            Self::Archive | Self::Clone(Shape::Files) => ContentType::Archive,
+            Self::Archive | Self::Clone(Shape::Files(_)) => ContentType::Archive,
             Self::Image | Self::Clone(Shape::Disk | Shape::DiskInFiles) => ContentType::Kubevirt,
         }
     }

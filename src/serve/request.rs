@@ -17,6 +17,7 @@ use super::transfer::{self, Failure};
 use crate::error::{Error, Kind};
 use crate::format::redact;
 use crate::report::escaped;
+use crate::sink::SinkError;
 
 /// An answer that is here as a whole.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -95,7 +96,9 @@ fn verdict(failure: Failure) -> (StatusCode, String) {
         // The whole chain of causes, as the one error type prints it.
         Failure::Form(error) => (StatusCode::BAD_REQUEST, Error::new(Kind::Other, error).to_string()),
         Failure::Pour(error) if error.kind() == Kind::TargetFull => {
-            (StatusCode::BAD_REQUEST, format!("{FAILED}: {TOO_SMALL}: {error}"))
+            let words = error.find::<SinkError>().and_then(SinkError::capacity_words);
+            let words = words.unwrap_or_else(|| error.to_string());
+            (StatusCode::BAD_REQUEST, format!("{FAILED}: {TOO_SMALL}: {words}"))
         }
         Failure::Pour(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{FAILED}: {error}")),
     }
@@ -115,7 +118,6 @@ fn said(status: StatusCode, text: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::SinkError;
 
     #[test]
     fn a_target_that_is_too_small_is_the_clients_error_and_all_else_is_ours() {
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!(
             words,
             "Saving stream failed: effective image size is larger than the reported available storage: \
-             virtual size 9 is larger than the target's 8"
+             virtual image size 9 is larger than the reported available storage 8. A larger PVC is required"
         );
         for kind in [Kind::Image, Kind::Integrity, Kind::Unreachable, Kind::ScratchFull, Kind::Other] {
             let (status, words) = verdict(Failure::Pour(Error::new(kind, "why")));

@@ -68,6 +68,17 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// What this is in the words that CDI's controller looks for, where a larger volume helps and the
+    /// words of the error itself do not say so.
+    #[must_use]
+    pub fn capacity_words(&self) -> Option<String> {
+        let Self::TooSmall { needed, capacity } = self else { return None };
+        Some(format!(
+            "virtual image size {needed} is larger than the reported available storage {capacity}. \
+             A larger PVC is required"
+        ))
+    }
+
     /// What `cause` means for a try to `action` the file at `path`.
     pub(crate) fn failed(action: &'static str, path: &Path, at: Option<u64>, cause: io::Error) -> Self {
         let path = path.to_path_buf();

@@ -41,14 +41,14 @@ fn names_are_bounded() {
     for (words, name) in [
         ("longer than 4096", format!("{longest}/and/more")),
         ("longer than 255", "n".repeat(256)),
-        ("deeper than 128", "d/".repeat(128) + "file"),
+        ("deeper than 256", "d/".repeat(257) + "file"),
     ] {
         let yard = Yard::new();
         yard.unpack(pax(&name)).run().expect(6).says(words);
         yard.is_clean();
     }
     let yard = Yard::new();
-    yard.unpack(pax(&("d/".repeat(127) + "file"))).run().expect(0);
+    yard.unpack(pax(&("d/".repeat(256) + "file"))).run().expect(0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Block devices, as loop devices over files full of old bytes.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,6 +34,11 @@ impl Device {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         File::open(&self.path).unwrap().sync_all().ok();
         fs::read(&self.file).unwrap()
+    }
+
+    /// The bytes that the device takes of its file system.
+    pub(crate) fn allocated(&self) -> u64 {
+        fs::metadata(&self.file).unwrap().blocks() * 512
     }
 
     pub(crate) fn is_untouched(&self) -> bool {

@@ -21,6 +21,12 @@ pub(super) const GROWN: u64 = 30 << 20;
 /// The disk's bytes that are data; a hole is among them.
 pub(super) const LEN: usize = (3 << 20) + 1024;
 
+/// What a case says that needs a device where there is none.
+pub(super) const NO_DEVICE: &str = "not run: no loop device";
+
+/// The common name in the certificate of one clone's source.
+const CLONE: &str = "from-ns/disk-to-ns/copy";
+
 /// A workshop with everything that is made once.
 pub(super) struct Bench {
     workshop: TempDir,
@@ -37,6 +43,7 @@ impl Bench {
         let at = |name: &str| workshop.path().join(name);
         fs::create_dir(at("papers")).unwrap();
         let papers = Papers::new(&at("papers"));
+        papers.save("clone", &papers.authority.client(CLONE));
         let mut disk = noise(LEN, 11);
         disk[1 << 20..2 << 20].fill(0);
         let (raw, qcow2) = (at("disk.raw"), at("disk.qcow2"));
@@ -77,6 +84,19 @@ impl Bench {
             .arg("-v=3")
     }
 
+    /// The target of a clone, which listens; what is made of `settings`, as the controller starts it.
+    pub(super) fn clone_target(&self, settings: impl FnOnce(Pod) -> Pod) -> Server<'_> {
+        let room = self.room(64 << 20);
+        self.clone_target_in(settings(room.pod), room.data)
+    }
+
+    /// As [`Bench::clone_target`], as `pod` with its volume at `data`.
+    pub(super) fn clone_target_in(&self, pod: Pod, data: PathBuf) -> Server<'_> {
+        let mut server = Server::start(self, pod.env("CLIENT_NAME", CLONE), data);
+        server.client = "clone";
+        server
+    }
+
     /// The usual volume and its server, which listens.
     pub(super) fn serve(&self) -> Server<'_> {
         self.serve_as(|pod| pod)
@@ -99,13 +119,15 @@ pub(super) struct Room {
 pub(super) struct Server<'a> {
     bench: &'a Bench,
     running: Option<Running>,
+    /// The certificate of clients who may.
+    client: &'static str,
     pub(super) data: PathBuf,
 }
 
 impl<'a> Server<'a> {
     /// Starts `pod`, whose volume is at `data`, and waits until it answers.
     pub(super) fn start(bench: &'a Bench, pod: Pod, data: PathBuf) -> Self {
-        let server = Self { bench, running: Some(pod.start()), data };
+        let server = Self { bench, running: Some(pod.start()), client: "good", data };
         assert!(wait_for(|| server.ask(None, &[], "/healthz").status == 200), "it does not answer");
         server
     }
@@ -124,12 +146,12 @@ impl<'a> Server<'a> {
 
     /// Uploads `file` to `path` as a client who may.
     pub(super) fn post(&self, path: &str, file: &Path) -> Answer {
-        post(self.bench.papers.client(Some("good")), &Self::url(path), file)
+        post(self.bench.papers.client(Some(self.client)), &Self::url(path), file)
     }
 
     /// As [`Server::post`], with arguments of curl.
     pub(super) fn post_with(&self, args: &[&str], path: &str, file: &Path) -> Answer {
-        let mut all = self.bench.papers.client(Some("good"));
+        let mut all = self.bench.papers.client(Some(self.client));
         all.extend(args.iter().map(ToString::to_string));
         post(all, &Self::url(path), file)
     }
@@ -151,6 +173,11 @@ impl<'a> Server<'a> {
     /// The end of a server that ends by itself.
     pub(super) fn finish(mut self) -> Ended {
         self.running.take().unwrap().finish()
+    }
+
+    /// The end of a server that was killed.
+    pub(super) fn killed(mut self) {
+        assert_eq!(self.running.take().unwrap().finish().message, "");
     }
 
     /// The end of a server that is sent a signal.

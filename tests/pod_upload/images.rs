@@ -95,7 +95,7 @@ fn too_large(bench: &Bench) -> String {
     for image in &images {
         for path in ["/v1beta1/upload", "/v1beta1/upload-async"] {
             let answer = server.post_when_free(&[], path, image);
-            answer.expect(400).says(TOO_SMALL);
+            answer.expect(400).says(TOO_SMALL).says("A larger PVC is required");
             holds_only(&server.data, &[]);
         }
     }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
 use super::Row;
-use super::bench::{Bench, Server, holds_only};
+use super::bench::{Bench, NO_DEVICE, Server, holds_only};
 use super::capture::Capture;
 use crate::common::device::Device;
 use crate::common::pod::{self, Ended, Pod, Running};
@@ -63,6 +63,12 @@ impl Source {
         Self(self.0.env(name, value))
     }
 
+    /// With the certificate of the one clone that it sends, as the controller makes it.
+    pub(super) fn of_clone(self, bench: &Bench) -> Self {
+        let text = |name: &str| fs::read_to_string(bench.papers.dir.join(name)).unwrap();
+        self.env("CLIENT_KEY", &text("clone.key")).env("CLIENT_CERT", &text("clone.crt"))
+    }
+
     pub(super) fn run(self) -> Ended {
         self.0.run()
     }
@@ -95,6 +101,7 @@ pub(super) fn files(dir: &Path) -> PathBuf {
 enum Seen {
     Directory(u32),
     Link(PathBuf),
+    Pipe { mode: u32, mtime: i64 },
     File { mode: u32, mtime: i64, links: u64, bytes: Vec<u8> },
 }
 
@@ -106,9 +113,11 @@ fn seen(root: &Path) -> BTreeMap<PathBuf, Seen> {
             let (found, name) = (fs::symlink_metadata(&path).unwrap(), path.strip_prefix(root).unwrap());
             let mode = found.mode() & 0o7777;
             let what = if found.is_dir() {
-                Seen::Directory(mode & 0o777)
+                Seen::Directory(mode)
             } else if found.is_symlink() {
                 Seen::Link(fs::read_link(&path).unwrap())
+            } else if found.file_type().is_fifo() {
+                Seen::Pipe { mode, mtime: found.mtime() }
             } else {
                 let bytes = fs::read(&path).unwrap();
                 Seen::File { mode, mtime: found.mtime(), links: found.nlink(), bytes }
@@ -122,9 +131,36 @@ fn seen(root: &Path) -> BTreeMap<PathBuf, Seen> {
     seen
 }
 
+/// [`files`], and what only the copy of a file system has: it would be refused in anybody's archive.
+pub(super) fn odd_files(dir: &Path) -> PathBuf {
+    let root = files(dir);
+    let at = |name: &str| root.join(name);
+    fs::create_dir(at("group")).unwrap();
+    fs::write(at("group/tool"), "a program").unwrap();
+    symlink("/etc/passwd", at("absolute")).unwrap();
+    symlink("sub/../../out", at("upwards")).unwrap();
+    tool("ln", ["-P", at("upwards").to_str().unwrap(), at("group/again").to_str().unwrap()]);
+    tool("mkfifo", [at("pipe").to_str().unwrap()]);
+    tool("chown", ["-hR", "107:107", root.to_str().unwrap()]);
+    // The owner's change takes the bits away.
+    for (name, mode) in [("group/tool", 0o4711), ("group", 0o3771), ("pipe", 0o620)] {
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    root
+}
+
 /// Asserts that `copy` is `original` without lost+found, and as sparse.
 #[track_caller]
 pub(super) fn same_files(original: &Path, copy: &Path) {
+    same_content(original, copy);
+    let blocks = |root: &Path| fs::metadata(root.join("disk.img")).unwrap().blocks() * 512;
+    let (was, is) = (blocks(original), blocks(copy));
+    assert!(is <= was + (1 << 20), "the holes were filled: {is} bytes in place of {was}");
+}
+
+/// Asserts that `copy` is `original` without lost+found, however much space it takes.
+#[track_caller]
+pub(super) fn same_content(original: &Path, copy: &Path) {
     let mut expected = seen(original);
     expected.retain(|name, _| !name.starts_with("lost+found"));
     let found = seen(copy);
@@ -133,9 +169,13 @@ pub(super) fn same_files(original: &Path, copy: &Path) {
     for (name, what) in &expected {
         assert!(found[name] == *what, "{} differs", name.display());
     }
-    let blocks = |root: &Path| fs::metadata(root.join("disk.img")).unwrap().blocks() * 512;
-    let (was, is) = (blocks(original), blocks(copy));
-    assert!(is <= was + (1 << 20), "the holes were filled: {is} bytes in place of {was}");
+}
+
+/// Asserts that nothing in the file `name` of `root` is a hole.
+#[track_caller]
+pub(super) fn is_allocated(root: &Path, name: &str) {
+    let found = fs::metadata(root.join(name)).unwrap();
+    assert!(found.blocks() * 512 >= found.len(), "{} bytes of {}", found.blocks() * 512, found.len());
 }
 
 fn file_system(bench: &Bench) -> String {
@@ -156,6 +196,12 @@ fn file_system(bench: &Bench) -> String {
         },
     );
     assert!(sizes[0] < 4 << 20 && sizes[1] > 40 << 20, "{sizes:?}");
+    let server = bench.clone_target(|pod| pod.env("PREALLOCATION", "true"));
+    Source::files(bench, &dir, &source).of_clone(bench).env("PREALLOCATION", "true").run().expect(0);
+    let data = server.data.clone();
+    assert_eq!(server.finish().expect(0).json()["preallocationApplied"], true);
+    same_content(&source, &data);
+    is_allocated(&data, "disk.img");
     let empty = pod::directory(&dir, "empty");
     let capture = Capture::start(bench, 200);
     Source::files(bench, &dir, &empty).run().expect(0);
@@ -172,7 +218,7 @@ fn file_system(bench: &Bench) -> String {
 
 fn device(bench: &Bench) -> String {
     let dir = bench.dir();
-    let Some(device) = Device::new(&dir, (5 << 20) + 512, 512) else { return "no loop device".to_owned() };
+    let Some(device) = Device::new(&dir, (5 << 20) + 512, 512) else { return NO_DEVICE.to_owned() };
     let disk = noise((5 << 20) + 512, 4);
     fs::write(&device.path, &disk).unwrap();
     let capture = Capture::start(bench, 200);
@@ -278,7 +324,7 @@ fn metric(bench: &Bench) -> String {
 
 fn interop(bench: &Bench) -> String {
     let dir = bench.dir();
-    let source = files(&dir);
+    let source = odd_files(&dir);
     let capture = Capture::start(bench, 204);
     Source::files(bench, &dir, &source).run().expect(0);
     let request = capture.finish();

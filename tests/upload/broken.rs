@@ -123,3 +123,34 @@ fn heads_that_are_too_long_or_too_slow_end_their_connection() {
     receiver.post(&disks.raw).expect(200);
     receiver.finish();
 }
+
+#[test]
+fn a_handshake_that_never_comes_does_not_hold_up_the_end() {
+    let disks = Disks::new();
+    let papers = Papers::new(disks.dir());
+    let receiver = papers.receiver(&disks.target, &[]);
+    let silent = Wire::open(&receiver);
+    let start = Instant::now();
+    post(papers.client(Some("good")), &receiver.url("/v1beta1/upload"), &disks.qcow2).expect(200);
+    receiver.finish();
+    // Open connections have five seconds to end.
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(silent.rest(), "");
+}
+
+#[test]
+fn a_client_that_writes_everything_before_it_reads_gets_its_answer() {
+    let disks = Disks::new();
+    let receiver = Receiver::plain(&disks.target, &[]);
+    let (pieces, piece) = (40, vec![b'x'; 64 << 10]);
+    let mut wire = Wire::post(&receiver, "/v1beta1/nothing", &states::len(pieces * piece.len()));
+    let start = Instant::now();
+    for _ in 0..pieces {
+        // A client that is slower than the limit on silence times two, and never silent.
+        std::thread::sleep(Duration::from_millis(120));
+        wire.send(&piece);
+    }
+    assert!(start.elapsed() > Duration::from_secs(4));
+    assert!(wire.rest().starts_with("HTTP/1.1 404 "));
+    receiver.end(rustix::process::Signal::TERM);
+}

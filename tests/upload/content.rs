@@ -127,7 +127,9 @@ fn what_does_not_fit_is_400_in_the_words_of_cdi_and_the_server_goes_on() {
     let large = disks.dir().join("large.raw");
     File::create(&large).unwrap().set_len(64 << 20).unwrap();
     let refused = |answer: Answer| {
-        answer.expect(400).says("than the target's 2097152");
+        answer
+            .expect(400)
+            .says("is larger than the reported available storage 2097152. A larger PVC is required");
         assert!(answer.body.starts_with(TOO_SMALL), "{answer:?}");
         assert_eq!(answer.body.lines().count(), 1, "{answer:?}");
         let logged = format!("ERROR {}", answer.body.trim_end());

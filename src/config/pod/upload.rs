@@ -11,6 +11,7 @@ use clap::ValueEnum;
 
 use super::pouring::pouring;
 use super::values::go_bool;
+use crate::archive::Policy;
 use crate::config::ImportConfig;
 use crate::config::environment::text;
 use crate::config::serve::{Clients, PodTerms, Security, ServeConfig, TlsConfig, TlsVersion};
@@ -26,6 +27,10 @@ const DISK: &str = "/data/disk.img";
 const FILES: &str = "/data";
 
 const PORT: u16 = 8443;
+
+/// The common name of all who upload through CDI's proxy, whoever they are. The target of a clone is given
+/// the name of that one clone instead, and the certificate for it to its source alone.
+const UPLOADERS: &str = "client.upload-server.cdi.kubevirt.io";
 
 /// A variable without which an upload server's pod does not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +64,7 @@ pub(super) fn read() -> Result<ServeConfig, UploadPodError> {
     let deadline = text("DEADLINE").map(|text| date::rfc3339(&text).ok_or(UploadPodError::Deadline));
     let deadline = deadline.transpose()?.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
     let name = text("CLIENT_NAME").ok_or(UploadPodError::Missing("CLIENT_NAME"))?;
+    let clones = policy(&name);
     let tls = TlsConfig {
         cert: path("TLS_CERT_FILE")?,
         key: path("TLS_KEY_FILE")?,
@@ -71,8 +77,14 @@ pub(super) fn read() -> Result<ServeConfig, UploadPodError> {
         image_size: text("UPLOAD_IMAGE_SIZE").map(|text| quantity::parse(&text)).transpose()?,
         overhead: Overhead::parse(&text("FILESYSTEM_OVERHEAD").unwrap_or_default()),
         deadline,
+        clones,
     };
     Ok(ServeConfig { listen: listen()?, security: Security::Tls(tls), import: import(), pod: Some(pod) })
+}
+
+/// How clones are unpacked that come from who is called `name`.
+fn policy(name: &str) -> Policy {
+    if name == UPLOADERS { Policy::Foreign } else { Policy::Faithful }
 }
 
 /// Where to listen; a port that is none is passed over, as CDI has it.
@@ -105,5 +117,16 @@ fn import() -> ImportConfig {
         target: PathBuf::from(text("DESTINATION").unwrap_or_else(|| DISK.to_owned())),
         preallocation: if preallocate { Preallocation::Falloc } else { Preallocation::Off },
         ..pouring()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_through_the_proxy_is_a_stranger_and_the_source_of_a_clone_is_none() {
+        assert_eq!(policy("client.upload-server.cdi.kubevirt.io"), Policy::Foreign);
+        assert_eq!(policy("from-ns/disk-to-ns/copy"), Policy::Faithful);
     }
 }
