@@ -62,8 +62,9 @@ fn a7(bench: &Bench) -> String {
     let other = certificates(&volumes, &Authority::new("other"), "tls.crt");
     let wrong = trusting(volumes.http(&url), other).run();
     for ended in [&alone, &wrong] {
-        ended.expect(1);
-        assert!(ended.message.starts_with("Unable to connect to http data source: "), "{}", ended.message);
+        let words = "Unable to connect to http data source: HTTP request errored: ";
+        ended.expect(1).logs(words);
+        assert!(ended.message.starts_with(words), "{}", ended.message);
     }
     volumes.is_empty();
     alone.message

@@ -73,19 +73,25 @@ fn a12(bench: &Bench) -> String {
     let ended = bench.import(&volumes, &bench.url("absent"));
     let words =
         "Unable to connect to http data source: expected status code 200, got 404. Status: 404 Not Found";
-    ended.expect(1);
+    ended.expect(1).logs(words);
     assert_eq!(ended.message, words);
     volumes.is_empty();
-    ended.message
+    // A gateway without a server behind it, as the log has to show it.
+    let depot = Depot::start("127.0.0.1", |_| Reply::status(502));
+    let gateway = bench.import(&volumes, &format!("http://{}/disk.img", depot.address()));
+    gateway.expect(1).tells("got 502. Status: 502 Bad Gateway").logs("502 Bad Gateway");
+    volumes.is_empty();
+    format!("{}; {}", ended.message, gateway.message)
 }
 
 fn a13(bench: &Bench) -> String {
     let ended = bench.import(&bench.volumes(), "http://no-such-host.invalid/disk.img");
-    ended.expect(1);
-    assert!(ended.message.starts_with("Unable to connect to http data source: "), "{}", ended.message);
+    let words = "Unable to connect to http data source: HTTP request errored: ";
+    ended.expect(1).logs(words);
+    assert!(ended.message.starts_with(words), "{}", ended.message);
     let closed = format!("http://{}/disk.img", closed_port());
     let refused = bench.import(&bench.volumes(), &closed);
-    refused.expect(1).tells("Unable to connect to http data source: ");
+    refused.expect(1).tells(words).logs(words);
     ended.message
 }
 

@@ -55,9 +55,10 @@ fn connecting(error: &Error) -> String {
     if let Some((status, words)) = source::status(error) {
         return format!("expected status code 200, got {status}. Status: {status} {words}");
     }
-    match source::unreadable(error) {
-        Some((path, cause)) => format!("Error listing files in {}: {cause}", path.display()),
-        None => error.to_string(),
+    match (source::unreadable(error), error.kind()) {
+        (Some((path, cause)), _) => format!("Error listing files in {}: {cause}", path.display()),
+        (None, Kind::Unreachable | Kind::Refused) => format!("HTTP request errored: {error}"),
+        (None, _) => error.to_string(),
     }
 }
 
