@@ -107,6 +107,7 @@ fn a11(bench: &Bench) -> String {
     let (body, secret) = (bench.raw.clone(), "s3cr3t-v4lue");
     let depot = Depot::start("127.0.0.1", move |request| {
         let right = request.header("x-plain") == "yes" && request.header("x-secret") == secret;
+        let right = right && request.header("x-last") == "yes";
         if right { Reply::text(body.clone()) } else { Reply::status(403) }
     });
     let headers = volumes.dir.join("headers");
@@ -116,7 +117,9 @@ fn a11(bench: &Bench) -> String {
     let url = format!("http://{}/disk.img", depot.address());
     let full = |verbosity: &str| {
         let pod = volumes.http(&url).env("IMPORTER_EXTRA_HEADER_0", "X-Plain: yes").arg(verbosity);
-        pod.env("IMPORTER_EXTRA_HEADER_1", "no header").volume("/extraheaders", &headers)
+        // An empty one is none, and not the last one either.
+        let pod = pod.env("IMPORTER_EXTRA_HEADER_1", "").env("IMPORTER_EXTRA_HEADER_2", "no header");
+        pod.env("IMPORTER_EXTRA_HEADER_3", "X-Last: yes").volume("/extraheaders", &headers)
     };
     for verbosity in ["-v=1", "-v=10"] {
         let said = pours(bench, &volumes, full(verbosity));

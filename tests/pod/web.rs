@@ -150,10 +150,24 @@ fn a18(bench: &Bench) -> String {
 
 fn a19(bench: &Bench) -> String {
     let mut seen = Vec::new();
-    for url in ["htp://x/disk.img", "http://", "", "disk.img"] {
-        let ended = bench.import(&bench.volumes(), url);
+    for url in ["htp://x/disk.img", "http://", "", "disk.img", "/etc/passwd", "file:///etc/passwd", "-"] {
+        let volumes = bench.volumes();
+        let ended = bench.import(&volumes, url);
         ended.expect(1).tells("Unable to connect to http data source: ");
+        volumes.is_empty();
         seen.push(ended.message);
+    }
+    // What is there in every pod is not for who names the endpoint to read.
+    for (image, why) in [
+        ("/etc/passwd", "expected colon-separated transport:reference"),
+        ("-", "expected colon-separated transport:reference"),
+        ("file:///etc/passwd", "unknown transport"),
+        ("docker-archive:/etc/passwd", "unknown transport"),
+    ] {
+        let volumes = bench.volumes();
+        let ended = volumes.pod("registry", image).run();
+        ended.expect(1).tells(&format!("Invalid image name {image:?}, {why}"));
+        volumes.is_empty();
     }
     assert!(seen[2].ends_with(r#"endpoint "IMPORTER_ENDPOINT" is missing or blank"#), "{}", seen[2]);
     let url = bench.url("disk.img");
@@ -173,9 +187,10 @@ fn a23(bench: &Bench) -> String {
     // The policy that CDI has, by a variable of ours.
     let volumes = bench.volumes();
     let strict = || volumes.http(&bench.url("disk.qcow2.gz")).env("DISKPOUR_SCRATCH_POLICY", "strict");
-    let ended = strict().run();
+    let ended = strict().env("PREALLOCATION", "true").run();
     ended.expect(0);
     assert_eq!(ended.json()["scratchSpaceRequired"], true);
+    assert_eq!(ended.json()["preallocationApplied"], false, "nothing was written");
     volumes.is_empty();
     is_complete(&strict().volume("/scratch", &scratch).run(), false);
     volumes.holds(&bench.raw, GROWN);

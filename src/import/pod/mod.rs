@@ -112,7 +112,7 @@ fn import(
     let notes = Arc::clone(&context.notes);
     tracing::info!("importing {}", redact::url(&config.source));
     let origin = Origin {
-        source: origin::watched(&config, context)?,
+        source: origin::watched(&pod.source, &config, context)?,
         endpoint: super::endpoint(&config.source, &config.network),
     };
     super::pour(&config, origin, progress, stop)?;
@@ -175,7 +175,10 @@ fn failed(pod: &ImporterPod, error: &Error) -> Ended {
         if let Some(node) = &pod.node_pull {
             node::done(node);
         }
-        return said(Termination { scratch_space_required: Some(true), ..complete(pod) });
+        let (required, applied) = (Some(true), Some(false));
+        let nothing =
+            Termination { scratch_space_required: required, preallocation_applied: applied, ..complete(pod) };
+        return said(nothing);
     }
     if error.find::<Mismatch>().is_some() {
         return said(Termination { message, ..Termination::default() });
