@@ -13,6 +13,7 @@ use crate::config::{ContentType, ImporterPod, PodSource};
 use crate::error::{Error, Kind};
 use crate::format::qcow2::Qcow2Error;
 use crate::format::redact;
+use crate::image::RawError;
 use crate::import::head::HeadError;
 use crate::import::tap::Mismatch;
 use crate::sink::SinkError;
@@ -126,6 +127,9 @@ fn processing(pod: &ImporterPod, error: &Error) -> String {
             return format!("{CONVERTED}: Invalid format {format} for image {}", name());
         }
         _ => {}
+    }
+    if let Some(RawError(format)) = error.find() {
+        return format!("{CONVERTED}: Invalid format {format} for image {}", name());
     }
     if let Some(Qcow2Error::BackingFile(file)) = error.find() {
         return format!(
