@@ -151,6 +151,31 @@ fn every_algorithm_of_checksum_is_known() {
 }
 
 #[test]
+fn a_wrong_checksum_says_more_than_what_is_wrong_with_the_image() {
+    let disks = Disks::new();
+    let sum = digest::bytes(&fs::read(&disks.qcow2).unwrap());
+    let mut cut = fs::read(&disks.qcow2).unwrap();
+    cut.truncate(cut.len() / 2);
+    let zip = [&b"PK\x03\x04"[..], &noise(1 << 20, 2)].concat();
+    let bad = disks.dir().join("bad");
+    for bytes in [cut, zip] {
+        fs::write(&bad, &bytes).unwrap();
+        let import = |sum: &str| {
+            let checksum = format!("--checksum=sha256:{sum}");
+            let runs = [run::import(&bad, &disks.target), run::import("-", &disks.target).fed(bytes.clone())];
+            runs.map(|run| run.arg(&checksum).run())
+        };
+        for outcome in import(&sum) {
+            outcome.expect(5).says("the checksum differs").says(&digest::bytes(&bytes));
+        }
+        for outcome in import(&digest::bytes(&bytes)) {
+            outcome.expect(6);
+        }
+        disks.is_clean();
+    }
+}
+
+#[test]
 fn a_damaged_image_ends_with_6_and_a_damaged_stream_with_5() {
     let disks = Disks::new();
     let mut image = fs::read(&disks.qcow2).unwrap();

@@ -38,7 +38,7 @@ pub enum Trailer {
 /// A raw image whose end says that it is something else.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the image ends like one of the format {0}, which is not supported; --format raw pours it as it is")]
-pub struct RawError(&'static str);
+pub struct RawError(pub(crate) &'static str);
 
 impl Classify for RawError {
     fn kind(&self) -> Kind {

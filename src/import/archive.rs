@@ -25,6 +25,7 @@ pub(super) fn unpack(
     origin: Origin,
     progress: &Arc<Progress>,
     stop: &Arc<Stop>,
+    tap: &Tap,
 ) -> Result<Outcome, Error> {
     let started = Instant::now();
     if origin.endpoint == Endpoint::Registry {
@@ -33,11 +34,10 @@ pub(super) fn unpack(
     }
     let place = archive::open(&spec(config))?;
     let input = origin.source.open()?;
-    let tap = Tap::new(config.checksum.clone());
-    let (stream, codecs) = head::archive(input, choices(config), &tap)?;
+    let (stream, codecs) = head::archive(input, choices(config), tap)?;
     progress.enter(Phase::Pouring);
     let unpacked = place.unpack(relay(stream), progress, stop)?;
-    let digest = tap.check()?;
+    let digest = tap.check(stop)?;
     stop.check()?;
     progress.enter(Phase::Flushing);
     let summary = unpacked.finish()?;
@@ -48,7 +48,7 @@ pub(super) fn unpack(
         route: "archive".to_owned(),
         virtual_size: summary.size,
         entries: Some(summary.entries),
-        digest: digest.map(|value| DigestReport::new(&value, config.checksum.as_ref())),
+        digest: Some(DigestReport::new(&digest, config.checksum.as_ref())),
         warnings: summary.warnings,
         ..counted(progress, started.elapsed())
     })

@@ -86,19 +86,19 @@ pub(crate) fn open(input: Input, choices: Choices, tap: &Tap) -> Result<Head, Er
 pub(crate) fn archive(input: Input, choices: Choices, tap: &Tap) -> Result<(Sequential, Vec<Codec>), Error> {
     // An archive starts with the name of a file, which may look like the magic of a codec.
     let (input, codecs, _) = uncoded(input, choices, tap, is_header)?;
-    let stream =
-        if codecs.is_empty() { received(input, tap)? } else { input.into_sequential().map_err(unread)? };
-    Ok((stream, codecs))
+    Ok((received(input, tap)?, codecs))
 }
 
 /// `input` without its codecs, the codecs from the outermost on, and the first bytes inside.
 fn uncoded(
-    mut input: Input,
+    input: Input,
     choices: Choices,
     tap: &Tap,
     is_inside: fn(&[u8]) -> bool,
 ) -> Result<(Input, Vec<Codec>, Vec<u8>), Error> {
     let mut codecs = Vec::new();
+    // Whatever comes of the head, a checksum is one of all bytes.
+    let mut input = if tap.expects() { Input::Sequential(received(input, tap)?) } else { input };
     loop {
         let bytes = input.head(HEAD).map_err(unread)?;
         if bytes.is_empty() {
@@ -110,14 +110,15 @@ fn uncoded(
         let Some(codec) = next_codec(&sniff(&bytes), choices.compression, &codecs)? else {
             return Ok((input, codecs, bytes));
         };
-        input = Input::Sequential(unwrap(input, codec, codecs.is_empty(), choices, tap)?);
+        input = Input::Sequential(unwrap(input, codec, choices, tap)?);
         codecs.push(codec);
     }
 }
 
-/// The whole of `input` in order, its bytes hashed by `tap`.
+/// The whole of `input` in order, its bytes hashed by `tap`, if they were not before they were decoded.
 pub(crate) fn received(input: Input, tap: &Tap) -> Result<Sequential, Error> {
-    Ok(input.into_sequential().map_err(unread)?.tapped(|stream| tap.on(stream)))
+    let stream = input.into_sequential().map_err(unread)?;
+    Ok(if tap.is_on() { stream } else { stream.tapped(|stream| tap.on(stream)) })
 }
 
 fn unread(error: io::Error) -> Error {
@@ -141,15 +142,8 @@ fn next_codec(
 }
 
 /// The decoded stream; what is compressed is fetched ahead in a thread of its own.
-fn unwrap(
-    input: Input,
-    codec: Codec,
-    outermost: bool,
-    choices: Choices,
-    tap: &Tap,
-) -> Result<Sequential, Error> {
-    let stream = if outermost { received(input, tap)? } else { input.into_sequential().map_err(unread)? };
-    codec::decode(codec, relay(stream), &Options { threads: choices.workers }).map_err(unread)
+fn unwrap(input: Input, codec: Codec, choices: Choices, tap: &Tap) -> Result<Sequential, Error> {
+    codec::decode(codec, relay(received(input, tap)?), &Options { threads: choices.workers }).map_err(unread)
 }
 
 fn layout(sniffed: &Sniffed, choice: FormatChoice, warnings: &mut Vec<String>) -> Result<Layout, HeadError> {

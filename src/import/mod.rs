@@ -59,17 +59,29 @@ pub(crate) fn pour(
     progress: &Arc<Progress>,
     stop: &Arc<Stop>,
 ) -> Result<Outcome, Error> {
-    if config.content_type == ContentType::Archive {
-        return archive::unpack(config, origin, progress, stop);
-    }
+    let tap = Tap::new(config.checksum.clone());
+    let poured = match config.content_type {
+        ContentType::Archive => archive::unpack(config, origin, progress, stop, &tap),
+        ContentType::Kubevirt => disk(config, origin, progress, stop, &tap),
+    };
+    poured.map_err(|error| tap.judged(error, stop))
+}
+
+/// Pours the disk image of `origin`.
+fn disk(
+    config: &ImportConfig,
+    origin: Origin,
+    progress: &Arc<Progress>,
+    stop: &Arc<Stop>,
+    tap: &Tap,
+) -> Result<Outcome, Error> {
     let started = Instant::now();
     let sink = open_sink(config, progress)?;
     let input = origin.source.open()?;
     let access = access(&input);
-    let tap = Tap::new(config.checksum.clone());
-    let head = head::open(input, choices(config), &tap)?;
+    let head = head::open(input, choices(config), tap)?;
     let decided = plan(facts(config, origin.endpoint, access, &head))?;
-    let pour = Import { config, progress, stop, sink: &*sink, tap: &tap };
+    let pour = Import { config, progress, stop, sink: &*sink, tap };
     let report = Report::new(&head, decided);
     let size = pour.route(head, decided)?;
     let digest = pour.finish(size, decided.route)?;
@@ -177,27 +189,20 @@ struct Import<'a> {
 impl<'a> Import<'a> {
     /// Pours by the way that was decided; returns the size of the image's disk in bytes.
     fn route(&self, head: Head, decided: Plan) -> Result<u64, Error> {
-        let coded = !head.codecs.is_empty();
         let layout = head.layout;
         match decided.route {
             Route::Ranged => match head.input {
                 Input::Random(place) => self.ranged(place, layout),
                 Input::Sequential(_) => Err(Error::new(Kind::Other, "a stream cannot be read by ranges")),
             },
-            Route::Stream => self.stream(self.ordered(head.input, coded)?),
-            Route::Forward => self.forward(relay(self.ordered(head.input, coded)?), decided.spill),
+            Route::Stream => self.stream(head::received(head.input, self.tap)?),
+            Route::Forward => self.forward(relay(head::received(head.input, self.tap)?), decided.spill),
             Route::Stage => {
-                let staged = self.stage(relay(self.ordered(head.input, coded)?))?;
+                let staged = self.stage(relay(head::received(head.input, self.tap)?))?;
+                // Before anything is made of bytes that may not be those expected.
+                self.tap.check(self.stop)?;
                 self.ranged(staged, layout)
             }
-        }
-    }
-
-    /// The image in order; what is coded was hashed before it was decoded.
-    fn ordered(&self, input: Input, coded: bool) -> Result<Sequential, Error> {
-        match input {
-            Input::Sequential(stream) if coded => Ok(stream),
-            input => head::received(input, self.tap),
         }
     }
 
@@ -268,7 +273,7 @@ impl<'a> Import<'a> {
     /// Checks what was received, and makes the disk of `size` bytes complete and durable.
     fn finish(&self, size: u64, route: Route) -> Result<Option<Checksum>, Error> {
         self.fits(size)?;
-        let digest = if route == Route::Ranged { None } else { self.tap.check()? };
+        let digest = if route == Route::Ranged { None } else { Some(self.tap.check(self.stop)?) };
         self.stop.check()?;
         self.progress.enter(Phase::Flushing);
         self.sink.finish(size.max(self.config.size.unwrap_or(0)))?;

@@ -7,16 +7,19 @@ use std::thread;
 /// Runs `test` in namespaces of its own, with a loopback that nobody else listens on.
 ///
 /// What the test starts, threads and children, has to be started within. Where the machine does not
-/// allow it the reason is printed and nothing runs.
+/// allow it nothing runs, and the reason is printed and returned.
 #[track_caller]
-pub(crate) fn apart(test: impl FnOnce() + Send) {
+pub(crate) fn apart(test: impl FnOnce() + Send) -> Option<String> {
     let ran = thread::scope(|scope| {
         let room = thread::Builder::new().name("apart".to_owned());
         room.spawn_scoped(scope, || enter().map(|()| test())).unwrap().join()
     });
     match ran {
-        Ok(Ok(())) => {}
-        Ok(Err(why)) => println!("skipped, no namespaces: {why}"),
+        Ok(Ok(())) => None,
+        Ok(Err(why)) => {
+            println!("skipped, no namespaces: {why}");
+            Some(format!("no namespaces: {why}"))
+        }
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }

@@ -68,6 +68,9 @@ impl Bench {
         let odd = "location = /no-head { limit_except POST { deny all; } }
             location /page/ { alias ROOTDIR/; types { } default_type text/html; }
             location /slow/ { alias ROOTDIR/; limit_rate 1500k; max_ranges 0; }
+            location /unsized/ {
+                alias ROOTDIR/; limit_rate 6m; max_ranges 0; sub_filter_types *; sub_filter never-there x;
+            }
             location /ranged/ { alias ROOTDIR/; limit_rate 400k; }
             location /plain/ { alias ROOTDIR/; max_ranges 0; }
             location = /away { return 302 {1}/disk.img; }"

@@ -2,21 +2,22 @@
 
 use std::fs::{self, File};
 
+use super::Case::Needs;
 use super::Row;
 use super::bench::{Bench, is_capacity, is_complete};
 use crate::common::device::{Device, OLD};
 use crate::common::{noise, qemu};
 
 pub(super) const ROWS: &[Row] = &[
-    ("A38", "every kind of image onto a device", a38),
-    ("A39", "an image that is larger than the device", a39),
-    ("A41", "sectors of 4096 bytes", a41),
-    ("C3", "a blank device", c3),
-    ("C4", "a blank device, preallocated", c4),
-    ("C5", "a blank device of an odd size", c5),
+    ("A38", "every kind of image onto a device", Needs(a38)),
+    ("A39", "an image that is larger than the device", Needs(a39)),
+    ("A41", "sectors of 4096 bytes", Needs(a41)),
+    ("C3", "a blank device", Needs(c3)),
+    ("C4", "a blank device, preallocated", Needs(c4)),
+    ("C5", "a blank device of an odd size", Needs(c5)),
 ];
 
-const NONE: &str = "not run: no loop device";
+const NONE: &str = "no loop device";
 
 #[track_caller]
 fn holds(device: &Device, content: &[u8]) {
@@ -25,9 +26,9 @@ fn holds(device: &Device, content: &[u8]) {
     assert!(now[content.len()..].iter().all(|byte| *byte == OLD), "the tail was touched");
 }
 
-fn a38(bench: &Bench) -> String {
+fn a38(bench: &Bench) -> Result<String, String> {
     let volumes = bench.volumes();
-    let Some(device) = Device::new(&volumes.dir, 16 << 20, 512) else { return NONE.to_owned() };
+    let Some(device) = Device::new(&volumes.dir, 16 << 20, 512) else { return Err(NONE.to_owned()) };
     let tar = super::archives::archive();
     bench.serve("device.tar", &tar);
     for (name, content) in [
@@ -45,14 +46,14 @@ fn a38(bench: &Bench) -> String {
             holds(&device, content);
         }
     }
-    "exit 0, the device starts with the image and is left alone behind it, fsync logged: raw, tar, QCOW2, gz, \
+    Ok("exit 0, the device starts with the image and is left alone behind it, fsync logged: raw, tar, QCOW2, gz, \
      with and without preallocation"
-        .to_owned()
+        .to_owned())
 }
 
-fn a39(bench: &Bench) -> String {
+fn a39(bench: &Bench) -> Result<String, String> {
     let volumes = bench.volumes();
-    let Some(device) = Device::new(&volumes.dir, 8 << 20, 512) else { return NONE.to_owned() };
+    let Some(device) = Device::new(&volumes.dir, 8 << 20, 512) else { return Err(NONE.to_owned()) };
     let tail = bench.root().join("zero-tail");
     fs::write(&tail, noise(1 << 20, 5)).unwrap();
     File::options().write(true).open(&tail).unwrap().set_len(10 << 20).unwrap();
@@ -67,12 +68,12 @@ fn a39(bench: &Bench) -> String {
     // Of a compressed raw image only the end shows the size.
     is_capacity(&volumes.device("http", &bench.url("disk.img.gz"), &device.path).run());
     assert!(device.bytes()[..1 << 20].iter().all(|byte| *byte == 0), "it could be booted");
-    format!("exit 1, untouched, also where only zeros do not fit: {last}")
+    Ok(format!("exit 1, untouched, also where only zeros do not fit: {last}"))
 }
 
-fn a41(bench: &Bench) -> String {
+fn a41(bench: &Bench) -> Result<String, String> {
     let volumes = bench.volumes();
-    let Some(device) = Device::new(&volumes.dir, 16 << 20, 4096) else { return NONE.to_owned() };
+    let Some(device) = Device::new(&volumes.dir, 16 << 20, 4096) else { return Err(NONE.to_owned()) };
     let mut odd = bench.raw.clone();
     odd.extend(noise(512, 6));
     bench.serve("odd.img", &odd);
@@ -83,17 +84,17 @@ fn a41(bench: &Bench) -> String {
         is_complete(&volumes.device("http", &bench.url(name), &device.path).run(), false);
         holds(&device, content);
     }
-    format!("exit 0, also for {} bytes, which are 512 modulo 4096", odd.len())
+    Ok(format!("exit 0, also for {} bytes, which are 512 modulo 4096", odd.len()))
 }
 
-fn c3(bench: &Bench) -> String {
+fn c3(bench: &Bench) -> Result<String, String> {
     let volumes = bench.volumes();
-    let Some(device) = Device::new(&volumes.dir, 8 << 20, 512) else { return NONE.to_owned() };
+    let Some(device) = Device::new(&volumes.dir, 8 << 20, 512) else { return Err(NONE.to_owned()) };
     let ended = volumes.device("none", "", &device.path).run();
     ended.expect(0);
     assert_eq!(ended.message, "");
     assert!(device.is_untouched());
-    "exit 0, no message, untouched".to_owned()
+    Ok("exit 0, no message, untouched".to_owned())
 }
 
 /// A device of `len` bytes made blank where `size` are requested; the bytes that became zero.
@@ -108,15 +109,15 @@ fn blank(bench: &Bench, len: usize, size: &str) -> Option<usize> {
     Some(zeros)
 }
 
-fn c4(bench: &Bench) -> String {
-    let Some(part) = blank(bench, 8 << 20, "6Mi") else { return NONE.to_owned() };
+fn c4(bench: &Bench) -> Result<String, String> {
+    let Some(part) = blank(bench, 8 << 20, "6Mi") else { return Err(NONE.to_owned()) };
     assert_eq!(part, 6 << 20);
     assert_eq!(blank(bench, 8 << 20, "32Mi"), Some(8 << 20));
-    format!("{part} bytes of 8 MiB where 6 MiB are requested, all of them where 32 MiB are; applied true")
+    Ok(format!("{part} bytes of 8 MiB where 6 MiB are requested, all of them where 32 MiB are; applied true"))
 }
 
-fn c5(bench: &Bench) -> String {
-    let Some(part) = blank(bench, 8 << 20, "5243392") else { return NONE.to_owned() };
+fn c5(bench: &Bench) -> Result<String, String> {
+    let Some(part) = blank(bench, 8 << 20, "5243392") else { return Err(NONE.to_owned()) };
     assert_eq!(part, 5_243_392);
-    format!("{part} bytes are zero and not one more")
+    Ok(format!("{part} bytes are zero and not one more"))
 }

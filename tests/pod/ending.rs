@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::Case::Always;
 use super::Row;
 use super::bench::{Bench, ODD, is_complete};
 use super::web::GROWN;
 use crate::common::wait_for;
 
-pub(super) const ROWS: &[Row] = &[("A31", "progress over HTTPS", a31), ("A42", "SIGTERM to process 1", a42)];
+pub(super) const ROWS: &[Row] =
+    &[("A31", "progress over HTTPS", Always(a31)), ("A42", "SIGTERM to process 1", Always(a42))];
 
 /// The page of the metrics, if anybody serves it.
-fn page(path: &str) -> Option<String> {
+pub(super) fn page(path: &str) -> Option<String> {
     let url = format!("https://127.0.0.1:8443/{path}");
     let mut curl = std::process::Command::new("curl");
     let output = curl.args(["-sk", "--max-time", "2", &url]).output().unwrap();
@@ -21,7 +23,7 @@ fn page(path: &str) -> Option<String> {
 }
 
 /// The percentage of the one line that the controller's pattern finds.
-fn percent(page: &str) -> f64 {
+pub(super) fn percent(page: &str) -> f64 {
     let lines: Vec<&str> = page.lines().filter(|line| !line.starts_with('#')).collect();
     let prefix = "kubevirt_cdi_import_progress_total{ownerUID=\"2f1c-uid\"} ";
     let number = lines.first().and_then(|line| line.strip_prefix(prefix)).unwrap_or_else(|| panic!("{page}"));

@@ -7,15 +7,19 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use super::Case::Needs;
 use super::Row;
 use super::bench::{Bench, ODD, Volumes, is_complete};
 use crate::common::apart::command;
 use crate::common::group::Group;
 use crate::common::{digest, noise, pod, qemu, wait_for};
 
-pub(super) const ROWS: &[Row] = &[("A43", "3 GiB within 256 MiB of memory, to a slow target", a43)];
+pub(super) const ROWS: &[Row] = &[("A43", "3 GiB within 256 MiB of memory, to a slow target", Needs(a43))];
 
 const SIZE: u64 = 3 << 30;
+/// The virtual size of the sparse disk.
+const HUGE: u64 = 50 << 30;
+
 const MEMORY: u64 = 256 << 20;
 
 /// Bits per second that the slow device takes: some 64 MB/s.
@@ -75,13 +79,12 @@ fn image(dir: &Path) -> String {
     sum
 }
 
-fn a43(bench: &Bench) -> String {
+fn a43(bench: &Bench) -> Result<String, String> {
+    let huge = huge(bench);
     let sum = image(&bench.root());
     let volumes = bench.volumes();
-    let (slow, target) = match Slow::mount(&volumes) {
-        Ok(slow) => (Some(slow), "ext4 on a device of 64 MB/s".to_owned()),
-        Err(why) => (None, format!("a usual target ({why})")),
-    };
+    // A usual target would be too fast to show anything.
+    let slow = Slow::mount(&volumes).map_err(|why| format!("no slow target: {why}; {huge}"))?;
     let group = Group::new(MEMORY);
     // In one pass, and by ranges.
     let urls = [bench.nginx.url(ODD, "plain/large.qcow2"), bench.url("large.qcow2")];
@@ -118,7 +121,37 @@ fn a43(bench: &Bench) -> String {
             "no control group can be made here".to_owned()
         }
     };
-    format!("exit 0 twice onto {target}; {memory}; at most {} MiB dirty on the machine", dirty >> 20)
+    let dirty = dirty >> 20;
+    Ok(format!(
+        "exit 0 twice onto ext4 on a device of 64 MB/s; {memory}; at most {dirty} MiB dirty on the machine; {huge}"
+    ))
+}
+
+/// A disk of 50 GiB of which next to nothing is data, in the memory that CDI gives to a pod.
+fn huge(bench: &Bench) -> String {
+    let (raw, qcow2) = (bench.root().join("huge.raw"), bench.root().join("huge.qcow2"));
+    let file = File::create(&raw).unwrap();
+    file.set_len(HUGE).unwrap();
+    for number in 0..8 {
+        file.write_all_at(&noise(1 << 20, 30 + number), number * (7 << 30)).unwrap();
+    }
+    qemu::img("convert -f raw -O qcow2", &[&raw, &qcow2]);
+    qemu::pack(&qcow2, "xz");
+    // In memory, as not every machine has so much room on a disk; what is written of it is little.
+    let volumes = bench.small(2 * HUGE);
+    let size = HUGE.to_string();
+    let mut pod = volumes.http(&bench.url("huge.qcow2.xz")).env("IMPORTER_IMAGE_SIZE", size);
+    let group = Group::new(600 << 20);
+    if let Some(group) = &group {
+        pod = pod.cgroup(group.dir());
+    }
+    let ended = pod.env("FILESYSTEM_OVERHEAD", "0").run();
+    is_complete(&ended, false);
+    assert_eq!(digest::disk(&volumes.disk()), digest::disk(&raw));
+    assert!(ended.peak < 600 << 20, "{} bytes", ended.peak);
+    fs::remove_file(raw).unwrap();
+    let limit = if group.is_some() { " in a group of 600 MB" } else { "" };
+    format!("50 GiB of a qcow2.xz: {} MiB{limit}", ended.peak >> 20)
 }
 
 /// Bytes in the machine's memory that wait to be written.

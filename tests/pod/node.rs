@@ -3,14 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::Case::Always;
 use super::Row;
 use super::bench::{Bench, Volumes, importer};
 use super::web::GROWN;
 use crate::common::depot::{Depot, Reply};
 use crate::common::pod::{self, Pod, Running};
 
-pub(super) const ROWS: &[Row] =
-    &[("E13", "the handshake of node pull", e13), ("E14", "a server that is never ready", e14)];
+pub(super) const ROWS: &[Row] = &[
+    ("E13", "the handshake of node pull", Always(e13)),
+    ("E14", "a server that is never ready", Always(e14)),
+];
 
 /// The address that the controller gives to every pod.
 const SERVER: &str = "127.0.0.1:8100";
@@ -73,7 +76,35 @@ fn e13(bench: &Bench) -> String {
     ended.expect(1).tells("Unable to connect to http data source: ").tells("404");
     volumes.is_empty();
     assert!(!shared.join("done").exists(), "a failure starts again and needs the server");
-    "raw and QCOW2 under their own names, labels, done file; no done file after a failure".to_owned()
+    together(bench);
+    "raw and QCOW2 under their own names, labels, done file; no done file after a failure; with our own server, which ends with 0".to_owned()
+}
+
+/// The importer beside our own server, which ends when the disk was taken or has to be taken anew.
+fn together(bench: &Bench) {
+    for (image, policy, required) in
+        [("disk.img", "lean", false), ("disk.qcow2", "lean", false), ("disk.qcow2.gz", "strict", true)]
+    {
+        let volumes = bench.volumes();
+        let [shared, served, home] =
+            ["shared", "served", "home"].map(|name| pod::directory(&volumes.dir, name));
+        fs::copy(bench.root().join(image), served.join("my disk+1")).unwrap();
+        let server = Pod::new(&home).called("server").env("KUBEVIRT_IO_TEST", "1");
+        let server = server.volume("/disk", &served).volume("/shared", &shared);
+        let args = "-p 8100 -image-dir /disk -ready-file /shared/ready -done-file /shared/done";
+        let server = args.split(' ').fold(server, Pod::arg).start();
+        let ended = pulling(volumes.http(ENDPOINT), &shared).env("DISKPOUR_SCRATCH_POLICY", policy).run();
+        ended.expect(0);
+        assert_eq!(ended.json()["scratchSpaceRequired"], required, "{image}");
+        if required {
+            volumes.is_empty();
+        } else {
+            assert_eq!(ended.json()["labels"]["kubevirt.io/test"], "1");
+            volumes.holds(&bench.raw, GROWN);
+        }
+        server.finish().expect(0);
+        assert_eq!(fs::read_dir(&shared).unwrap().count(), 0, "the server has taken note");
+    }
 }
 
 fn e14(bench: &Bench) -> String {

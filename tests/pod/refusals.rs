@@ -4,17 +4,18 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
+use super::Case::Always;
 use super::Row;
 use super::bench::{Bench, is_complete};
 use crate::common::group::Group;
 use crate::common::{project, qemu};
 
 pub(super) const ROWS: &[Row] = &[
-    ("A25", "an L1 table that wants all memory", a25),
-    ("A26", "a backing file that is not there", a26),
-    ("A27", "a backing file that is there", a27),
-    ("A28", "formats that are not supported", a28),
-    ("A29", "sources below 512 bytes", a29),
+    ("A25", "an L1 table that wants all memory", Always(a25)),
+    ("A26", "a backing file that is not there", Always(a26)),
+    ("A27", "a backing file, an extent and a data file that are there", Always(a27)),
+    ("A28", "formats that are not supported", Always(a28)),
+    ("A29", "sources below 512 bytes", Always(a29)),
 ];
 
 /// A file that the maintainers hand out, where they did.
@@ -70,6 +71,27 @@ fn a26(bench: &Bench) -> String {
 fn a27(bench: &Bench) -> String {
     // It is there in every pod, and must never be on a disk.
     let message = backed(bench, "leak.qcow2", "/etc/passwd");
+    // The other ways to name a file: an extent of a VMDK, and QCOW2's external data file.
+    let descriptor = b"# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n\
+        createType=\"monolithicFlat\"\n\n# Extent description\nRW 8 FLAT \"/etc/passwd\" 0\n";
+    let mut descriptor = descriptor.to_vec();
+    descriptor.resize(4096, b'\n');
+    let outside = bench.root().join("outside.raw");
+    fs::write(&outside, [7; 4096]).unwrap();
+    let external = bench.root().join("external.qcow2");
+    let options = format!("data_file={},data_file_raw=on", outside.to_str().unwrap());
+    let args = ["create", "-q", "-f", "qcow2", "-o", &options, external.to_str().unwrap(), "1M"];
+    qemu::tool("qemu-img", args);
+    bench.serve("leak.vmdk", &descriptor);
+    for (name, words) in [("leak.vmdk", "Invalid format VMDK"), ("external.qcow2", "data file")] {
+        for prefix in ["", "plain/"] {
+            let volumes = bench.volumes();
+            let ended =
+                bench.import(&volumes, &bench.nginx.url(super::bench::ODD, &format!("{prefix}{name}")));
+            ended.expect(1).tells("Unable to process data: ").tells(words);
+            volumes.is_empty();
+        }
+    }
     let snapshot = given("cirros-snapshot1.qcow2").map(|image| {
         let volumes = bench.volumes();
         let ended = bench.import(&volumes, &bench.serve("snapshot.qcow2", &image));
@@ -77,7 +99,10 @@ fn a27(bench: &Bench) -> String {
         volumes.is_empty();
         "; the given snapshot likewise"
     });
-    format!("{message}{}", snapshot.unwrap_or_default())
+    format!(
+        "{message}; a VMDK with a local extent and an external data file are refused{}",
+        snapshot.unwrap_or_default()
+    )
 }
 
 fn a28(bench: &Bench) -> String {
@@ -92,6 +117,13 @@ fn a28(bench: &Bench) -> String {
         volumes.is_empty();
         seen.push(ended.message);
     }
+    // Its mark is at its end.
+    let mut footer = vec![0; 512];
+    footer[..8].copy_from_slice(b"conectix");
+    let url = bench.serve("fixed.vhd", &[&bench.raw[..], &footer].concat());
+    let volumes = bench.volumes();
+    bench.import(&volumes, &url).expect(1).tells("Invalid format VHD (fixed) for image ");
+    volumes.is_empty();
     seen.swap_remove(0)
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::pouring::pouring;
 use super::values::go_bool;
 use crate::config::choices::ContentType;
-use crate::config::environment::text;
+use crate::config::environment::{is_empty, text};
 use crate::config::{ImportConfig, network};
 use crate::format::overhead::Overhead;
 use crate::format::preallocation::Preallocation;
@@ -148,10 +148,13 @@ fn network_options() -> NetworkOptions {
     }
 }
 
-/// The headers of `IMPORTER_EXTRA_HEADER_0` and those after it; what has no colon is none.
+/// The headers of `IMPORTER_EXTRA_HEADER_0` and those after it, up to the first that is not there at
+/// all; what has no colon is none.
 fn headers() -> Vec<String> {
+    let name = |number| format!("IMPORTER_EXTRA_HEADER_{number}");
     (0_u32..)
-        .map_while(|number| text(&format!("IMPORTER_EXTRA_HEADER_{number}")))
+        .map(name)
+        .map_while(|name| text(&name).or_else(|| is_empty(&name).then(String::new)))
         .filter(|header| header.contains(':'))
         .collect()
 }

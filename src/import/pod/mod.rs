@@ -112,7 +112,7 @@ fn import(
     let notes = Arc::clone(&context.notes);
     tracing::info!("importing {}", redact::url(&config.source));
     let origin = Origin {
-        source: origin::watched(&config, context)?,
+        source: origin::watched(&pod.source, &config, context)?,
         endpoint: super::endpoint(&config.source, &config.network),
     };
     super::pour(&config, origin, progress, stop)?;
@@ -166,15 +166,20 @@ fn complete(pod: &ImporterPod) -> Termination {
 /// What a pod says that has not: to ask for scratch and to find a wrong checksum are no failures of
 /// the process, or the kubelet would start it again.
 fn failed(pod: &ImporterPod, error: &Error) -> Ended {
-    tracing::error!("{}", escaped(&redact::urls(&error.to_string())));
+    let message = redact::urls(&words::told(pod, error));
+    // The words that people and tests look for, and what they leave out.
+    tracing::error!("{}", escaped(&message));
+    tracing::info!("because of: {}", escaped(&redact::urls(&error.to_string())));
     let said = |termination: Termination| Ended { exit_code: 0, message: Some(termination.to_json()) };
     if error.kind() == Kind::ScratchRequired {
         if let Some(node) = &pod.node_pull {
             node::done(node);
         }
-        return said(Termination { scratch_space_required: Some(true), ..complete(pod) });
+        let (required, applied) = (Some(true), Some(false));
+        let nothing =
+            Termination { scratch_space_required: required, preallocation_applied: applied, ..complete(pod) };
+        return said(nothing);
     }
-    let message = redact::urls(&words::told(pod, error));
     if error.find::<Mismatch>().is_some() {
         return said(Termination { message, ..Termination::default() });
     }

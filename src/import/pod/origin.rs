@@ -5,9 +5,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::place::{HEADERS, PROXY_CERTS};
-use crate::config::{ImportConfig, ImporterPod, PodSource};
+use crate::config::{ContentType, ImportConfig, ImporterPod, PodSource};
 use crate::error::{Classify, Error, Kind};
 use crate::format::digest::{Checksum, ChecksumError};
+use crate::format::redact;
 use crate::io::Input;
 use crate::report::escaped;
 use crate::source::{self, Context, NetworkOptions, Source};
@@ -47,6 +48,12 @@ enum SourceError {
     NoEndpoint,
     #[error("invalid checksum: {0}")]
     Checksum(ChecksumError),
+    #[error("unsupported protocol scheme {0:?}, a web server's are http and https")]
+    NoWeb(String),
+    #[error(r#"Invalid image name "{0}", expected colon-separated transport:reference"#)]
+    NoTransport(String),
+    #[error(r#"Invalid image name "{0}", unknown transport"#)]
+    Transport(String),
 }
 
 impl Classify for SourceError {
@@ -56,23 +63,47 @@ impl Classify for SourceError {
 }
 
 /// The source that `config` names, which remembers that it could not be opened.
-pub(super) fn watched(config: &ImportConfig, context: Context) -> Result<Box<dyn Source>, Error> {
-    if config.source.trim().is_empty() {
-        return Err(unopened(SourceError::NoEndpoint));
-    }
+pub(super) fn watched(
+    kind: &PodSource,
+    config: &ImportConfig,
+    context: Context,
+) -> Result<Box<dyn Source>, Error> {
+    belongs(kind, &config.source).map_err(unopened)?;
     let inner = source::from_argument(&config.source, context.clone()).map_err(unopened)?;
-    Ok(Box::new(Watched { inner, context }))
+    Ok(Box::new(Watched { inner, context, content: config.content_type }))
+}
+
+/// That `endpoint` is one of a source of this kind: who names it may not read the pod's own files.
+fn belongs(kind: &PodSource, endpoint: &str) -> Result<(), SourceError> {
+    if endpoint.trim().is_empty() {
+        return Err(SourceError::NoEndpoint);
+    }
+    let shown = || escaped(&redact::url(endpoint));
+    if *kind == PodSource::Registry {
+        return match endpoint.split_once(':') {
+            None => Err(SourceError::NoTransport(shown())),
+            Some(("docker", rest)) if rest.starts_with("//") => Ok(()),
+            Some(("oci-archive", _)) => Ok(()),
+            Some(_) => Err(SourceError::Transport(shown())),
+        };
+    }
+    let scheme = endpoint.split_once("://").map_or("", |(scheme, _)| scheme);
+    let web = ["http", "https"].into_iter().any(|web| web.eq_ignore_ascii_case(scheme));
+    if web { Ok(()) } else { Err(SourceError::NoWeb(escaped(scheme))) }
 }
 
 struct Watched {
     inner: Box<dyn Source>,
     context: Context,
+    content: ContentType,
 }
 
 impl Source for Watched {
     fn open(self: Box<Self>) -> Result<Input, Error> {
         let input = self.inner.open().map_err(unopened)?;
-        if let Some(kind) = self.context.notes.media_type().filter(|kind| kind.starts_with("text/")) {
+        let image = self.content == ContentType::Kubevirt;
+        let text = |kind: &&str| image && kind.starts_with("text/");
+        if let Some(kind) = self.context.notes.media_type().filter(text) {
             tracing::warn!(
                 "Unexpected content type '{}'. Content might not be a KubeVirt image.",
                 escaped(kind)
@@ -138,6 +169,32 @@ fn secret_headers(dir: &Path, depth: u32, headers: &mut Vec<String>) -> std::io:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_belongs_to_its_kind_of_source_and_is_never_a_local_path() {
+        let said = |kind, endpoint| belongs(&kind, endpoint).err().map(|error| error.to_string());
+        for endpoint in ["http://host/a", "HTTPS://host/a"] {
+            assert_eq!(said(PodSource::Http, endpoint), None);
+        }
+        for endpoint in ["docker://host/a:b", "oci-archive:/image.tar:a"] {
+            assert_eq!(said(PodSource::Registry, endpoint), None);
+        }
+        for endpoint in ["/etc/passwd", "-", "file:///etc/passwd", "oci:/a", "docker://host/a", "http:/a"] {
+            let why = said(PodSource::Http, endpoint).unwrap();
+            assert!(why.starts_with("unsupported protocol scheme "), "{why}");
+        }
+        for (endpoint, why) in [
+            ("/etc/passwd", "expected colon-separated transport:reference"),
+            ("-", "expected colon-separated transport:reference"),
+            ("file:///etc/passwd", "unknown transport"),
+            ("http://host/a", "unknown transport"),
+            ("docker:a", "unknown transport"),
+            ("docker-archive:/a", "unknown transport"),
+        ] {
+            let expected = format!("Invalid image name {endpoint:?}, {why}");
+            assert_eq!(said(PodSource::Registry, endpoint), Some(expected));
+        }
+    }
 
     #[test]
     fn headers_are_the_files_of_a_secret_as_it_is_mounted() {

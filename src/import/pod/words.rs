@@ -13,6 +13,7 @@ use crate::config::{ContentType, ImporterPod, PodSource};
 use crate::error::{Error, Kind};
 use crate::format::qcow2::Qcow2Error;
 use crate::format::redact;
+use crate::image::RawError;
 use crate::import::head::HeadError;
 use crate::import::tap::Mismatch;
 use crate::sink::SinkError;
@@ -55,9 +56,10 @@ fn connecting(error: &Error) -> String {
     if let Some((status, words)) = source::status(error) {
         return format!("expected status code 200, got {status}. Status: {status} {words}");
     }
-    match source::unreadable(error) {
-        Some((path, cause)) => format!("Error listing files in {}: {cause}", path.display()),
-        None => error.to_string(),
+    match (source::unreadable(error), error.kind()) {
+        (Some((path, cause)), _) => format!("Error listing files in {}: {cause}", path.display()),
+        (None, Kind::Unreachable | Kind::Refused) => format!("HTTP request errored: {error}"),
+        (None, _) => error.to_string(),
     }
 }
 
@@ -125,6 +127,9 @@ fn processing(pod: &ImporterPod, error: &Error) -> String {
             return format!("{CONVERTED}: Invalid format {format} for image {}", name());
         }
         _ => {}
+    }
+    if let Some(RawError(format)) = error.find() {
+        return format!("{CONVERTED}: Invalid format {format} for image {}", name());
     }
     if let Some(Qcow2Error::BackingFile(file)) = error.find() {
         return format!(

@@ -11,14 +11,18 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::error::HttpError;
+use crate::error::Error;
 use crate::source::options::{NetworkOptions, Verification};
 use crate::source::setting::{SettingError, read};
+
+/// The option for those who intercept. CDI takes what can be read of their certificates.
+const PROXY: &str = "--proxy-ca-cert";
 
 /// What a client needs for TLS, as `options` say.
 ///
@@ -49,7 +53,7 @@ fn known(options: &NetworkOptions, provider: &Arc<CryptoProvider>) -> Result<Tru
         own.extend(certificates("--ca-cert", path)?);
     }
     for path in &options.proxy_ca_certs {
-        own.extend(certificates("--proxy-ca-cert", path)?);
+        own.extend(certificates(PROXY, path)?);
     }
     let mut roots = system();
     // What stands there may be the server's own certificate, which is no CA's.
@@ -77,32 +81,51 @@ fn system() -> RootCertStore {
 }
 
 /// The certificates at `path`: a PEM file, or a directory of them, as a ConfigMap is mounted.
+///
+/// A directory is somebody else's collection: a file in it that is damaged, or no certificate at all,
+/// costs a warning.
 fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingError> {
     let unreadable = |cause| SettingError::Unreadable { option, path: path.to_owned(), cause };
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
-        let found = bundle(option, path)?;
-        let why = "it holds no PEM certificate (-----BEGIN CERTIFICATE-----)".to_owned();
-        let none = || SettingError::Content { option, path: path.to_owned(), why };
-        return if found.is_empty() { Err(none()) } else { Ok(found) };
+        let (found, damage) = bundle(&read(option, path)?);
+        let why = match damage {
+            Some(cause) => format!("its PEM text is damaged ({cause})"),
+            None if found.is_empty() => {
+                "it holds no PEM certificate (-----BEGIN CERTIFICATE-----)".to_owned()
+            }
+            None => return Ok(found),
+        };
+        return Err(SettingError::Content { option, path: path.to_owned(), why });
     }
-    let mut found = Vec::new();
+    let mut all = Vec::new();
     for file in files(path).map_err(unreadable)? {
-        let here = bundle(option, &file)?;
-        if here.is_empty() {
-            tracing::warn!("{option}: no certificate in {}", file.display());
+        let bytes = match read(option, &file) {
+            Err(error) if option == PROXY => {
+                tracing::warn!("{}", Error::from(error));
+                continue;
+            }
+            read => read?,
+        };
+        let (found, damage) = bundle(&bytes);
+        match damage {
+            Some(cause) => tracing::warn!("{option}: {} is damaged ({cause})", file.display()),
+            None if found.is_empty() => tracing::warn!("{option}: No certs in {}", file.display()),
+            None => {}
         }
-        found.extend(here);
+        all.extend(found);
     }
-    Ok(found)
+    Ok(all)
 }
 
-/// The regular files of `dir`, links followed, in order of their names; `..data` and its like are not.
+/// All but the directories in `dir`, in order of their names; `..data` and its like are not.
 fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if !hidden && fs::metadata(entry.path())?.is_file() {
+        // What a link leads to; one that leads nowhere is told of where it is read.
+        let other = fs::metadata(entry.path()).is_ok_and(|found| !found.is_file());
+        if !hidden && !other {
             files.push(entry.path());
         }
     }
@@ -110,12 +133,16 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn bundle(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingError> {
-    let content = |cause| {
-        let why = format!("its PEM text is damaged ({cause})");
-        SettingError::Content { option, path: path.to_owned(), why }
-    };
-    CertificateDer::pem_slice_iter(&read(option, path)?).collect::<Result<_, _>>().map_err(content)
+/// The certificates in `text` up to the first damage, and what that is.
+fn bundle(text: &[u8]) -> (Vec<CertificateDer<'static>>, Option<pem::Error>) {
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(text) {
+        match certificate {
+            Ok(certificate) => found.push(certificate),
+            Err(damage) => return (found, Some(damage)),
+        }
+    }
+    (found, None)
 }
 
 /// Who may be the server.
@@ -193,5 +220,31 @@ fn is_about_issuer(error: &rustls::Error) -> bool {
             matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_in_a_directory_that_is_no_certificate_costs_a_warning_and_one_by_name_the_run() {
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap().cert;
+        let good = made.pem();
+        let dir = tempfile::tempdir().unwrap();
+        let damaged = format!("{good}-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
+        for (name, text) in [("a", damaged.as_str()), ("b", "nothing"), ("c", &good)] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        fs::create_dir(dir.path().join("d")).unwrap();
+        assert_eq!(certificates("--ca-cert", dir.path()).unwrap(), [made.der().clone(), made.der().clone()]);
+        for (name, words) in [("a", "damaged"), ("b", "no PEM certificate"), ("e", "cannot be read")] {
+            let error = certificates("--ca-cert", &dir.path().join(name)).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        // A link that leads nowhere cannot be read, whoever asks.
+        std::os::unix::fs::symlink("absent", dir.path().join("e")).unwrap();
+        assert!(certificates("--ca-cert", dir.path()).is_err());
+        assert_eq!(certificates(PROXY, dir.path()).unwrap().len(), 2);
     }
 }
