@@ -10,7 +10,7 @@ use crate::sys::lzma::{Decoder, Outcome, Setup};
 
 /// What the threads may use together, in bytes: two blocks of `xz -6 -T2` (24 MiB of output, the
 /// 8 MiB dictionary and input each).
-const PARALLEL_MEMORY: u64 = 96 << 20;
+const PARALLEL_MEMORY: u64 = 88 << 20;
 
 /// More threads than fit the memory are of no use.
 const THREADS_LIMIT: usize = 64;

@@ -69,8 +69,8 @@ impl Volume {
     /// What `wanted` comes to: to claim the space of a device is to write it.
     pub(super) fn claim(self, wanted: Preallocation) -> Preallocation {
         match (self, wanted) {
-            (Self::Device, Preallocation::Falloc) => Preallocation::Full,
-            (_, other) => other,
+            (Self::Device, wanted) => wanted.on_device(),
+            (Self::Files, wanted) => wanted,
         }
     }
 }

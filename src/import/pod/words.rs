@@ -149,11 +149,8 @@ fn header(why: &str) -> String {
 
 /// What `error` says, with the words that the controller knows for want of space.
 fn reason(error: &Error) -> String {
-    if let Some(SinkError::TooSmall { needed, capacity }) = error.find() {
-        return format!(
-            "virtual image size {needed} is larger than the reported available storage {capacity}. \
-             A larger PVC is required"
-        );
+    if let Some(words) = error.find().and_then(SinkError::capacity_words) {
+        return words;
     }
     // Scratch space has the size of the target, so that the same helps against both.
     let full = match error.os_error().map(Errno::from_raw_os_error) {
