@@ -13,7 +13,7 @@ const LARGE: usize = 256 << 10;
 
 /// One worker's pending write.
 ///
-/// Memory: 2 MiB and a block.
+/// Memory: 2 MiB and a block, less for a smaller disk.
 pub(super) struct Gather<'a> {
     sink: &'a dyn Sink,
     buf: Aligned,
@@ -25,8 +25,10 @@ pub(super) struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    pub(super) fn new(sink: &'a dyn Sink) -> Self {
-        let buf = Aligned::zeroed(CAPACITY.saturating_add(ALIGNMENT));
+    /// For a disk of `size` bytes.
+    pub(super) fn new(sink: &'a dyn Sink, size: u64, cluster: usize) -> Self {
+        let capacity = in_memory(size).min(CAPACITY).max(cluster).max(LARGE);
+        let buf = Aligned::zeroed(capacity.saturating_add(ALIGNMENT));
         Self { sink, buf, base: GuestOffset(0), from: 0, to: 0 }
     }
 

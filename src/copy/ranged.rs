@@ -48,7 +48,9 @@ struct Worker<'a> {
 impl<'a> Worker<'a> {
     fn new(image: &'a dyn Image, to: Pouring<'a>) -> Self {
         let buf = Aligned::zeroed(0);
-        Self { image, to, gather: Gather::new(to.sink), inflater: None, buf }
+        let (_, cluster) = image.compression();
+        let gather = Gather::new(to.sink, image.virtual_size(), cluster);
+        Self { image, to, gather, inflater: None, buf }
     }
 
     fn run(&mut self, queue: &Queue) -> Result<(), Error> {

@@ -76,7 +76,7 @@ impl<'a> Forward<'a> {
         let mut claims = Ranges::default();
         tables.fixed().for_each(|range| claims.push(range));
         Self {
-            window: Window::new(header.geometry.cluster_size()),
+            window: Window::new(header.geometry.cluster_size(), len),
             claims,
             tables,
             runs: Runs::default(),

@@ -7,6 +7,9 @@ use crate::io::{ALIGNMENT, Aligned, Sequential, fill};
 /// The least that one step takes in, where clusters are smaller.
 const STEP: u64 = 1 << 20;
 
+/// Enough of a step for an image that is said to be short.
+const SHORT_STEP: u64 = 64 << 10;
+
 /// A stretch of the image file in memory.
 pub(super) struct Window {
     buf: Aligned,
@@ -23,8 +26,11 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(cluster_size: u64) -> Self {
-        let step = STEP.max(cluster_size);
+    /// For an image of `len` bytes, where that is known.
+    pub(super) fn new(cluster_size: u64, len: Option<u64>) -> Self {
+        // A byte more than there is shows that it was the last step.
+        let all = len.unwrap_or(STEP).saturating_add(1);
+        let step = STEP.min(all.max(SHORT_STEP)).max(cluster_size);
         // A table or a compressed cluster that has not arrived whole stays: less than two clusters
         // and two sectors.
         let capacity =

@@ -34,7 +34,7 @@ impl<'a> Workers<'a> {
     pub(super) fn new(header: &Header, to: Pouring<'a>) -> Self {
         let cluster = in_memory(header.geometry.cluster_size());
         let worker = || Worker {
-            gather: Gather::new(to.sink),
+            gather: Gather::new(to.sink, header.virtual_size, cluster),
             stop: to.stop,
             compression: header.compression,
             cluster,
