@@ -67,12 +67,12 @@ fn a_damaged_plain_image_never_pours_wrong_bytes() {
 
 #[test]
 fn a_damaged_zlib_image_never_pours_wrong_bytes() {
-    try_every_damage("zlib", |dir| converted(dir, 192 << 10, "-c -o compat=0.10,cluster_size=4k"));
+    try_every_damage("zlib", |dir| converted(dir, 144 << 10, "-c -o compat=0.10,cluster_size=4k"));
 }
 
 #[test]
 fn a_damaged_zstd_image_never_pours_wrong_bytes() {
-    try_every_damage("zstd", |dir| converted(dir, 192 << 10, "-c -o cluster_size=4k,compression_type=zstd"));
+    try_every_damage("zstd", |dir| converted(dir, 144 << 10, "-c -o cluster_size=4k,compression_type=zstd"));
 }
 
 #[test]
