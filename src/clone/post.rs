@@ -4,7 +4,6 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::{Body, Client, Url};
 use rustls::pki_types::pem::{self, PemObject};
@@ -14,12 +13,10 @@ use rustls::{ClientConfig, RootCertStore};
 use super::outlet::Feed;
 use crate::config::ClonePod;
 use crate::error::{Classify, Error, Kind};
+use crate::source::plain_client;
 
 /// The header that says what the body is.
 const CONTENT_TYPE: &str = "x-cdi-content-type";
-
-/// The longest time for a connection to come up, TLS included.
-const CONNECT: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer that an error tells.
 const TOLD: usize = 2048;
@@ -90,16 +87,7 @@ impl Request {
     pub(super) fn new(config: &ClonePod, content: &'static str) -> Result<Self, Error> {
         let url = Url::parse(&config.url).ok().filter(|url| url.scheme() == "https").ok_or(PostError::Url)?;
         let host = url.host_str().ok_or(PostError::Url)?.to_owned();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls(config)?)
-            .user_agent(concat!("diskpour/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            // It is a service of the cluster.
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(CONNECT)
+        let client = plain_client(tls(config)?, concat!("diskpour/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|cause| PostError::Setup(cause.into()))?;
         Ok(Self { client, url, host, content })

@@ -78,10 +78,17 @@ fn builder(trust: &ClientConfig, agent: &str, guard: Guard, connections: usize) 
     let mut headers = HeaderMap::new();
     // A checksum is over the bytes as they travel; a transparent encoding would change them.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    Client::builder()
-        .tls_backend_preconfigured(trust.clone())
-        .user_agent(agent)
+    plain(trust.clone(), agent)
         .default_headers(headers)
+        .pool_max_idle_per_host(connections)
+        .dns_resolver(Resolver(guard))
+}
+
+/// A client that does nothing of its own accord: no redirects, no retries, no proxies.
+pub(crate) fn plain(tls: ClientConfig, agent: &str) -> ClientBuilder {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(agent)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -89,8 +96,6 @@ fn builder(trust: &ClientConfig, agent: &str, guard: Guard, connections: usize) 
         // Parallel ranges want connections of their own.
         .http1_only()
         .connect_timeout(CONNECT)
-        .pool_max_idle_per_host(connections)
-        .dns_resolver(Resolver(guard))
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, HttpError> {

@@ -34,6 +34,7 @@ use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
 pub(super) use self::authority::{Again, Authority, Renewal, basic};
+pub(crate) use self::client::plain as plain_client;
 pub(super) use self::document::Document;
 pub(super) use self::error::{Failure, HttpError};
 pub(super) use self::link::Link;
