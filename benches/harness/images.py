@@ -9,8 +9,6 @@ import shutil
 import subprocess
 import zlib
 
-from . import measure
-
 MIB = 1 << 20
 
 
@@ -122,11 +120,3 @@ class Images:
             subprocess.run(["bash", "-c", command.format(**words)], check=True)
             part.rename(path)
         return path
-
-    def digest(self):
-        """The sha256 that every target must have."""
-        kept = self.folder / "disk.raw.sha256"
-        raw = self.path("raw")
-        if not kept.exists():
-            kept.write_text(measure.sha256(raw))
-        return kept.read_text().strip()
