@@ -20,6 +20,9 @@
 //! The ground floor, down to `codec`, opens no file and no socket. The first MiB of the disk is
 //! written last, by [`sink::FirstMibLast`], when every check has passed.
 //!
+//! A killed import leaves a [`journal`] of what is durable; the sink drops what is in it already, and
+//! Ranged does not even fetch it.
+//!
 //! The library is the binary's inside: public for `main.rs`, the tests and the benches only.
 
 // The ground floor: facts, capabilities, counters, codecs. Two decoders are C libraries, which
@@ -33,6 +36,7 @@ pub mod codec;
 
 // What touches the system.
 pub mod scratch;
+pub mod journal;
 pub mod sink;
 pub mod image;
 pub mod archive;

@@ -59,6 +59,8 @@ pub struct Progress {
     pub written: AtomicU64,
     /// Bytes of the guest's disk known to be zero without a write of data.
     pub zeroed: AtomicU64,
+    /// Bytes of the guest's disk that an earlier import left there.
+    pub kept: AtomicU64,
     /// The size of the guest's disk; 0 while unknown.
     pub virtual_size: AtomicU64,
     /// Bytes read back so far by a verification.
@@ -88,6 +90,7 @@ impl Progress {
             &self.fetch_total,
             &self.written,
             &self.zeroed,
+            &self.kept,
             &self.virtual_size,
             &self.verified,
             &self.held_peak,

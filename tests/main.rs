@@ -22,6 +22,7 @@ mod proxy;
 mod readme;
 mod redirects;
 mod registry;
+mod resume;
 mod rooms;
 mod shared;
 mod small_programs;

@@ -145,6 +145,18 @@ pub(super) struct ImportArgs {
     #[command(flatten)]
     pub(super) target_options: TargetArgs,
 
+    /// Go on where the same command was killed
+    ///
+    /// A journal of what is durable lies beside a file while it is written, or in
+    /// the scratch directory for a block device. What it lists is read back and
+    /// compared, then neither written nor, where the server has ranges, fetched
+    /// again. An import that a signal or the network ended can be gone on with
+    /// too. The source must say what tells one version of the image from the
+    /// next: an ETag, an old enough date, a digest; a local file has its own.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "DISKPOUR_RESUME", hide_env = true)]
+    #[arg(help_heading = TARGET)]
+    pub(super) resume: bool,
+
     /// How progress is shown on standard error
     ///
     /// auto is a bar on a terminal and plain lines elsewhere; json is an object

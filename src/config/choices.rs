@@ -57,6 +57,15 @@ pub enum Verify {
     ReadBack,
 }
 
+/// Whether a journal is kept, and an import that was killed gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Every import starts from the first byte.
+    Off,
+    /// It goes on, where source and target are the same.
+    On,
+}
+
 /// How progress is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProgressChoice {

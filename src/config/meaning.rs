@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::args::{Args, CommandArgs, ImageArgs, ImportArgs, InspectArgs, OutputArgs, TargetArgs, WaitArgs};
-use super::choices::{ContentType, FormatChoice, Overwrite, ProgressChoice, Verify};
+use super::choices::{ContentType, FormatChoice, Overwrite, ProgressChoice, Resume, Verify};
 use super::job::{self, JobMisuse};
 use super::serve::{self, ServeMisuse};
 use super::{Command, Config, ImportConfig, InspectConfig, environment, network};
@@ -82,6 +82,7 @@ fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
         content_type: args.content_type,
         connections: usize::from(args.speed.connections),
         network: network::options(*args.network),
+        resume: if args.resume { Resume::On } else { Resume::Off },
         ..pouring.meaning()?
     })
 }
@@ -125,6 +126,7 @@ impl Pouring {
             preallocation: target.preallocation,
             overwrite: if target.force { Overwrite::Force } else { Overwrite::Refuse },
             verify: if target.verify { Verify::ReadBack } else { Verify::Off },
+            resume: Resume::Off,
             idle_timeout: self.idle_timeout,
             progress: environment::progress(self.progress, environment::stderr_redraws()),
             output: self.output.output,
@@ -177,6 +179,7 @@ fn check_archive(args: &ImportArgs) -> Result<(), Misuse> {
         ("size", target.size.is_some()),
         ("preallocation", target.preallocation != Preallocation::Off),
         ("verify", target.verify),
+        ("resume", args.resume),
     ];
     match asked.into_iter().find(|(_, asked)| *asked) {
         Some((option, _)) => Err(Misuse::NotForArchives { option }),

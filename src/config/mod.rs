@@ -29,7 +29,7 @@ use crate::source::NetworkOptions;
 
 pub use choices::{
     Colour, CompressionChoice, ContentType, FormatChoice, LogLevel, OutputStyle, Overwrite, ProgressStyle,
-    Verify,
+    Resume, Verify,
 };
 pub use clap_complete::Shell;
 pub use job::{ClaimMode, JobConfig, JobResources, JobSecrets, Scratch};
@@ -135,6 +135,8 @@ pub struct ImportConfig {
     pub overwrite: Overwrite,
     /// Whether the target is read back.
     pub verify: Verify,
+    /// Whether an import that was killed is gone on with.
+    pub resume: Resume,
     /// How long the source may be silent.
     pub idle_timeout: Duration,
     /// How progress is shown.

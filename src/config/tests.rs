@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Command, CompressionChoice, ContentType, FormatChoice, ImportConfig, OutputStyle, Overwrite, Parsed,
-    UsageError, Verify, parse,
+    Resume, UsageError, Verify, parse,
 };
 use crate::format::codec::Codec;
 use crate::format::preallocation::Preallocation;
@@ -38,6 +38,7 @@ fn the_defaults_are_those_of_the_manual() {
     assert_eq!((config.size, config.max_size), (None, None));
     assert_eq!(config.preallocation, Preallocation::Off);
     assert_eq!((config.overwrite, config.verify), (Overwrite::Refuse, Verify::Off));
+    assert_eq!(config.resume, Resume::Off);
     assert_eq!(config.idle_timeout, Duration::from_secs(600));
     assert_eq!(config.output, OutputStyle::Text);
 }
@@ -47,7 +48,7 @@ fn every_option_arrives() {
     let config = import(
         "- /dev/vdb --format qcow2 --compression xz --checksum md5:900150983cd24fb0d6963f7d28e17f72 \
          --scratch-dir /scratch --scratch-policy strict --memory-budget 256Ki --connections 64 \
-         --workers 3 --size 1.5G --max-size 2G --preallocation full --force --verify \
+         --workers 3 --size 1.5G --max-size 2G --preallocation full --force --verify --resume \
          --idle-timeout 3s --progress none --output json",
     );
     assert_eq!(config.format, FormatChoice::Qcow2);
@@ -59,6 +60,7 @@ fn every_option_arrives() {
     assert_eq!((config.size, config.max_size), (Some(3 << 29), Some(2 << 30)));
     assert_eq!(config.preallocation, Preallocation::Full);
     assert_eq!((config.overwrite, config.verify), (Overwrite::Force, Verify::ReadBack));
+    assert_eq!(config.resume, Resume::On);
     assert_eq!(config.idle_timeout, Duration::from_secs(3));
     assert_eq!(config.output, OutputStyle::Json);
 }
@@ -81,6 +83,7 @@ fn what_makes_no_sense_is_refused_with_words() {
         ("import a b --content-type archive --size 1G", "--size concerns disk images"),
         ("import a b --content-type archive --preallocation full", "--preallocation concerns disk images"),
         ("import a b --content-type archive --verify", "--verify concerns disk images"),
+        ("import a b --content-type archive --resume", "--resume concerns disk images"),
         ("import a b --content-type tar", "possible values: kubevirt, archive"),
         ("import a b --idle-timeout 10", "the unit is missing: 10s, 10m or 10h?"),
         ("import a b --idle-timeout 0s", "would end every import at once"),

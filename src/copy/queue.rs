@@ -117,6 +117,18 @@ pub(super) fn segments(extents: Vec<Extent>, reading: Reading) -> Vec<Segment> {
     joined
 }
 
+/// The host bytes from the first to the last of `extents`: where they begin, and how many.
+pub(super) fn span(extents: &[&Extent]) -> (HostOffset, u64) {
+    let stored = |extent: &&Extent| match extent.place {
+        Place::Zero => None,
+        Place::Compressed { host, bound } => Some((host, host.plus(bound))),
+        Place::Data(host) => Some((host, host.plus(extent.len))),
+    };
+    let all = extents.iter().filter_map(stored);
+    let hull = all.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+    hull.map_or((HostOffset(0), 0), |(start, end)| (start, end.0.saturating_sub(start.0)))
+}
+
 /// Cuts data at multiples of `piece`, so that neighbours share no segment's edge by chance.
 fn cut(extent: Extent, host: HostOffset, piece: u64, parts: &mut Vec<(HostOffset, u64, Extent)>) {
     let mut done = 0;
@@ -163,6 +175,13 @@ mod tests {
     #[test]
     fn long_stretches_are_cut_into_pieces() {
         assert_eq!(shape(vec![data(0, 500, 2000)]), [(500, 500, 1), (1000, 1000, 1), (2000, 500, 1)]);
+    }
+
+    #[test]
+    fn what_is_left_of_a_segment_spans_no_more_than_it_needs() {
+        let extents = [data(0, 300, 100), data(100, 100, 50), data(200, 205, 90)];
+        assert_eq!(span(&extents.iter().collect::<Vec<_>>()), (HostOffset(100), 300));
+        assert_eq!(span(&[&extents[2]]), (HostOffset(205), 90));
     }
 
     #[test]

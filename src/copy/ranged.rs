@@ -1,10 +1,11 @@
 //! Ranged: an image at any offset, by several workers.
 
 use super::gather::Gather;
-use super::queue::{Queue, Segment, Task, segments};
+use super::queue::{Queue, Segment, Task, segments, span};
 use super::{CopyError, Pouring, bytes, in_memory, read_failed, write_failed};
 use crate::codec::cluster::Inflater;
 use crate::error::{Error, Kind};
+use crate::format::addr::HostOffset;
 use crate::format::extent::{Extent, Place};
 use crate::image::Image;
 use crate::io::{ALIGNMENT, Aligned};
@@ -76,30 +77,34 @@ impl<'a> Worker<'a> {
     }
 
     fn copy(&mut self, segment: &Segment) -> Result<(), Error> {
-        let left = self.unshared(segment)?;
+        let left = self.missing(segment)?;
         if left.is_empty() {
             return Ok(());
         }
+        let (host, len) = span(&left);
         // The buffer is skewed as the file is, so that what is aligned there is aligned here.
-        let skew = in_memory(segment.host.0 % bytes(ALIGNMENT));
-        let end = skew.saturating_add(in_memory(segment.len));
+        let skew = in_memory(host.0 % bytes(ALIGNMENT));
+        let end = skew.saturating_add(in_memory(len));
         if self.buf.len() < end {
             self.buf = Aligned::zeroed(end.max(self.image.place().reading().piece));
         }
         let read = self.buf.get_mut(skew..end).unwrap_or_default();
-        let done = self.image.place().read_exact_at(read, segment.host.0);
-        done.map_err(|cause| read_failed(segment.host.0, cause))?;
+        let done = self.image.place().read_exact_at(read, host.0);
+        done.map_err(|cause| read_failed(host.0, cause))?;
         for extent in left {
             self.to.stop.check()?;
-            self.place(segment, extent, skew)?;
+            self.place(host, extent, skew)?;
         }
         Ok(())
     }
 
-    /// The stretches whose blocks the target could not take over from the image's file.
-    fn unshared<'s>(&self, segment: &'s Segment) -> Result<Vec<&'s Extent>, Error> {
+    /// The stretches that the target neither holds nor could take over from the image's file.
+    fn missing<'s>(&self, segment: &'s Segment) -> Result<Vec<&'s Extent>, Error> {
         let mut left = Vec::with_capacity(segment.extents.len());
         for extent in &segment.extents {
+            if self.to.sink.holds(extent.guest, extent.len) {
+                continue;
+            }
             let shared = match (self.image.place().file(), extent.place) {
                 (Some(file), Place::Data(host)) => {
                     let shared = self.to.sink.share((file, host.0), extent.len, extent.guest);
@@ -114,9 +119,10 @@ impl<'a> Worker<'a> {
         Ok(left)
     }
 
-    fn place(&mut self, segment: &Segment, extent: &Extent, skew: usize) -> Result<(), Error> {
+    /// Puts `extent` into its place; the buffer holds, after `skew` bytes, those of the image from `first` on.
+    fn place(&mut self, first: HostOffset, extent: &Extent, skew: usize) -> Result<(), Error> {
         let slice = |host: u64, len: u64| {
-            let start = skew.saturating_add(in_memory(host.saturating_sub(segment.host.0)));
+            let start = skew.saturating_add(in_memory(host.saturating_sub(first.0)));
             self.buf.get(start..start.saturating_add(in_memory(len))).unwrap_or_default()
         };
         match extent.place {

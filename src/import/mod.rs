@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::config::{ContentType, ImportConfig, Overwrite, Verify};
+use crate::config::{ContentType, ImportConfig, Overwrite, Resume, Verify};
 use crate::copy::{Forward, Pouring, Waiting, ranged, stream};
 use crate::error::{Error, Kind};
 use crate::format::digest::Checksum;
@@ -21,13 +21,14 @@ use crate::format::magic::Layout;
 use crate::format::qcow2::{HEADER_AREA, Header};
 use crate::image::{Image, Qcow2, Raw, Trailer};
 use crate::io::{Input, ReadAt, Sequential, relay};
+use crate::journal::Key;
 use crate::matrix::Endpoint;
 use crate::plan::{Access, Digest, Facts, Plan, Route, Spill, plan};
 use crate::progress::{Phase, Progress, Stop};
 use crate::report::{DigestReport, Outcome};
 use crate::scratch::Scratch;
 use crate::sink::{self, Existing, Sink, SinkError, TargetSpec, Verifier};
-use crate::source::{self, Context, NetworkOptions, Source};
+use crate::source::{self, Context, NetworkOptions, Notes, Source};
 
 use head::{Choices, Head};
 use tap::Tap;
@@ -37,8 +38,11 @@ use tap::Tap;
 /// # Errors
 /// Every [`Kind`] but usage; the target is then in the state that its sink documents.
 pub fn run(config: &ImportConfig, progress: &Arc<Progress>, stop: &Arc<Stop>) -> Result<Outcome, Error> {
-    let source = source::from_argument(&config.source, context(config, progress, stop))?;
-    pour(config, Origin { source, endpoint: endpoint(&config.source, &config.network) }, progress, stop)
+    let context = context(config, progress, stop);
+    let notes = Arc::clone(&context.notes);
+    let source = source::from_argument(&config.source, context)?;
+    let endpoint = endpoint(&config.source, &config.network);
+    pour(config, Origin { source, endpoint, notes }, progress, stop)
 }
 
 /// A source and the row of the matrix that it belongs to.
@@ -47,6 +51,8 @@ pub(crate) struct Origin {
     pub(crate) source: Box<dyn Source>,
     /// The row of the matrix.
     pub(crate) endpoint: Endpoint,
+    /// What the source learns when it is opened.
+    pub(crate) notes: Arc<Notes>,
 }
 
 /// Pours the image of `origin`, or unpacks its archive, into the target that `config` names.
@@ -82,8 +88,11 @@ fn disk(
     let head = head::open(input, choices(config), tap)?;
     let decided = plan(facts(config, origin.endpoint, access, &head))?;
     let pour = Import { config, progress, stop, sink: &*sink, tap };
+    if config.resume == Resume::On {
+        pour.resume(&head, &origin.notes);
+    }
     let report = Report::new(&head, decided);
-    let size = pour.route(head, decided)?;
+    let size = pour.route(head, decided).inspect_err(|error| pour.suspend(error))?;
     let digest = pour.finish(size, decided.route)?;
     if let Target::Watched(verifier) = &sink {
         progress.enter(Phase::Verifying);
@@ -206,6 +215,31 @@ impl<'a> Import<'a> {
         }
     }
 
+    /// Has the target go on where an import of the same image ended, and keep a journal of this one.
+    fn resume(&self, head: &Head, notes: &Notes) {
+        let Some(version) = notes.version() else {
+            tracing::warn!(
+                "this import cannot be resumed: the source does not say what tells this version of the image from \
+                 another"
+            );
+            return;
+        };
+        let codecs: Vec<_> = head.codecs.iter().map(ToString::to_string).collect();
+        let plan =
+            format!("{} [{}] {}", head.layout.name(), codecs.join(" "), self.config.preallocation.name());
+        let key = Key::new(&version.place, &version.validator, &plan);
+        self.sink.resume(key, self.config.scratch_dir.as_deref());
+    }
+
+    /// Leaves the target for the next run where that may have more luck: the bytes were good so far.
+    fn suspend(&self, error: &Error) {
+        let kind = self.stop.check().map_or_else(|wish| wish.kind(), |()| error.kind());
+        let wish = matches!(kind, Kind::Interrupted | Kind::Terminated);
+        if wish || error.kind() == Kind::Unreachable {
+            self.sink.suspend();
+        }
+    }
+
     fn pouring(&self) -> Pouring<'a> {
         self.progress.enter(Phase::Pouring);
         Pouring { sink: self.sink, progress: self.progress, stop: self.stop, workers: self.config.workers }
@@ -319,6 +353,7 @@ fn counted(progress: &Progress, took: Duration) -> Outcome {
         retries: progress.retries.load(Relaxed),
         written_bytes: progress.written.load(Relaxed),
         zeroed_bytes: progress.zeroed.load(Relaxed),
+        resumed_bytes: progress.kept.load(Relaxed),
         held_peak_bytes: progress.held_peak.load(Relaxed),
         scratch_bytes: progress.scratch.load(Relaxed),
         seconds: took.as_secs_f64(),

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use super::pod::place::{self, Volume};
-use crate::config::{ContentType, ImportConfig};
+use crate::config::{ContentType, ImportConfig, Resume};
 use crate::error::Error;
 use crate::format::overhead::Overhead;
 
@@ -27,7 +27,7 @@ pub(crate) struct Wanted {
 /// Whatever the file system fails with when its space is asked for.
 pub(crate) fn fitted(base: &ImportConfig, wanted: Wanted) -> Result<ImportConfig, Error> {
     let volume = if is_device(&base.target) { Volume::Device } else { Volume::Files };
-    place::tidy(ContentType::Kubevirt, volume);
+    place::tidy(ContentType::Kubevirt, volume, Resume::Off);
     let config = ImportConfig { scratch_dir: place::scratch(), ..base.clone() };
     if volume == Volume::Device {
         return Ok(ImportConfig { preallocation: base.preallocation.on_device(), ..config });

@@ -23,6 +23,9 @@ const HEADERS: &str = "/secrets/headers";
 /// Where the secret for registries is.
 const AUTH: &str = "/secrets/auth";
 
+/// Has a pod go on where another one was killed.
+const RESUME: &str = "--resume";
+
 /// The Job that `config` describes, as YAML.
 ///
 /// # Errors
@@ -66,12 +69,21 @@ fn words(config: &JobConfig) -> Vec<String> {
             found(&secrets.auth, format!("--auth-file={AUTH}/.dockerconfigjson")),
             found(&secrets.ca, format!("--ca-cert={CERTS}")),
             config.scratch.as_ref().map(|_: &Scratch| format!("--scratch-dir={SCRATCH}")),
+            resumes(config).then(|| RESUME.to_owned()),
         ]
         .into_iter()
         .flatten(),
     );
     words.extend(config.options.iter().cloned());
     words
+}
+
+/// Whether a pod finds the journal of the one before it.
+fn resumes(config: &JobConfig) -> bool {
+    let journal =
+        config.volume_mode == ClaimMode::Filesystem || matches!(config.scratch, Some(Scratch::Claim(_)));
+    let asked = config.options.iter().any(|word| word == RESUME);
+    config.content_type == ContentType::Kubevirt && journal && !asked
 }
 
 #[cfg(test)]

@@ -112,6 +112,15 @@ fn a_block_claim_is_a_device_and_no_mount() {
 }
 
 #[test]
+fn a_pod_goes_on_where_the_one_before_it_was_killed() {
+    let on = |words: &[&str]| import(words).resume == config::Resume::On;
+    assert!(on(&["https://h/x"]) && on(&["https://h/x", "--resume"]));
+    assert!(on(&["https://h/x", "--volume-mode", "block", "--scratch-pvc", "s"]));
+    assert!(!on(&["https://h/x", "--volume-mode", "block", "--scratch-size", "1G"]));
+    assert!(!on(&["https://h/x", "--content-type", "archive"]));
+}
+
+#[test]
 fn an_archive_goes_into_the_directory() {
     let import = import(&["https://h/x.tar", "--content-type", "archive"]);
     assert_eq!(import.target.to_str(), Some("/data"));

@@ -22,6 +22,7 @@ pub(super) struct Snapshot {
     pub(super) fetch_total: Option<u64>,
     pub(super) written: u64,
     pub(super) zeroed: u64,
+    pub(super) kept: u64,
     pub(super) virtual_size: Option<u64>,
     pub(super) verified: u64,
 }
@@ -48,6 +49,7 @@ impl Snapshot {
             fetch_total: known(&progress.fetch_total),
             written: progress.written.load(Relaxed),
             zeroed: progress.zeroed.load(Relaxed),
+            kept: progress.kept.load(Relaxed),
             virtual_size: known(&progress.virtual_size),
             verified: progress.verified.load(Relaxed),
         }
@@ -56,7 +58,7 @@ impl Snapshot {
     /// The counter that shows the way, how far it is, and where it ends.
     pub(super) fn course(&self) -> Option<(Gauge, u64, u64)> {
         let fetching = self.fetch_total.map(|total| (Gauge::Fetched, self.fetched, total));
-        let settled = self.written.saturating_add(self.zeroed);
+        let settled = self.written.saturating_add(self.zeroed).saturating_add(self.kept);
         match self.phase {
             Phase::Staging => fetching,
             // After staging, or for the last bytes, everything is fetched and the disk is the way.
@@ -162,6 +164,7 @@ pub(super) mod tests {
             fetch_total: Some(1000),
             written,
             zeroed: 0,
+            kept: 0,
             virtual_size: Some(2000),
             verified: 0,
         }

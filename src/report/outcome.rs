@@ -33,6 +33,8 @@ pub struct Outcome {
     pub written_bytes: u64,
     /// Bytes of the disk that are zero without a write of data.
     pub zeroed_bytes: u64,
+    /// Bytes of the disk that an earlier import of the same image had left there.
+    pub resumed_bytes: u64,
     /// The most bytes held in memory at a time for want of a place.
     pub held_peak_bytes: u64,
     /// Bytes written to scratch.

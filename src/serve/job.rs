@@ -79,7 +79,7 @@ impl Job {
         let outcome = match self {
             Self::Clone(shape) => clone::take(&import, arrival, shape, (progress, stop))?,
             Self::Image | Self::Archive => {
-                let origin = Origin { source: arrival, endpoint: Endpoint::Upload };
+                let origin = Origin { source: arrival, endpoint: Endpoint::Upload, notes: Arc::default() };
                 import::pour(&import, origin, progress, stop)?
             }
         };

@@ -11,9 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use super::ladder::Ladder;
+use super::marker::Marker;
 use super::outlet::Outlet;
+use super::resume::Lasting;
 use super::{MIB, Sink, SinkError, TargetSpec, fits, in_memory, len_of};
 use crate::format::addr::GuestOffset;
+use crate::journal::Ranges;
 use crate::progress::Progress;
 use crate::sys::block::{logical_block, size};
 
@@ -128,6 +131,18 @@ impl Sink for BlockSink {
     fn revoke(&self) -> Result<(), SinkError> {
         self.zero_head()
     }
+}
+
+impl Lasting for BlockSink {
+    fn marker(&self, scratch: Option<&Path>) -> Option<Marker> {
+        scratch.map(|directory| Marker::within(directory, self.outlet.path()))
+    }
+
+    /// Nothing to do: every byte that is not kept is written or zeroed on a device.
+    fn keep(&self, _kept: Ranges) {}
+
+    /// Nothing to do: an unfinished device has nothing but zeros where its head goes.
+    fn leave(&self) {}
 }
 
 impl Drop for BlockSink {

@@ -8,15 +8,18 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom, fallocate, flock, seek};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::ladder::Ladder;
 use super::marker::Marker;
 use super::outlet::{Outlet, same};
+use super::resume::Lasting;
 use super::{Existing, Preallocation, Sink, SinkError, TargetSpec, fits, len_of};
 use crate::format::addr::GuestOffset;
+use crate::journal::Ranges;
 use crate::progress::Progress;
 use crate::sys::share::share;
 
@@ -33,6 +36,8 @@ pub(super) struct FileSink {
     /// The file that was there before, locked.
     found: Option<File>,
     opened: OnceLock<Opened>,
+    /// What an earlier import left that is of use.
+    kept: Mutex<Ranges>,
     /// Nothing is left to clean up: the file is complete, or gone.
     settled: AtomicBool,
 }
@@ -61,6 +66,7 @@ impl FileSink {
             progress,
             found: None,
             opened: OnceLock::new(),
+            kept: Mutex::default(),
             settled: AtomicBool::new(false),
         }
     }
@@ -152,6 +158,26 @@ impl FileSink {
         }
     }
 
+    /// Makes the file empty, or zero around what is kept of it.
+    fn freshen(&self, opened: &Opened) -> Result<(), SinkError> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_empty() {
+            // First emptied, then marked: the marker never lies beside something that is not ours.
+            self.resize(opened, 0)?;
+            if !opened.leftover.created {
+                opened.outlet.sync()?;
+            }
+            return self.marker.create();
+        }
+        let len = opened.outlet.file().metadata().map_err(|cause| self.failed("look at", cause))?.len();
+        let ladder = Ladder::new(self.preallocation);
+        for gap in kept.missing(0..len) {
+            ladder.zero(&opened.outlet, gap.start, gap.end.saturating_sub(gap.start))?;
+        }
+        opened.end.fetch_max(kept.end(), Relaxed);
+        opened.outlet.sync()
+    }
+
     /// Leaves what a failed import leaves.
     fn discard(&self) -> Result<(), SinkError> {
         self.settled.store(true, Relaxed);
@@ -198,12 +224,7 @@ impl Sink for FileSink {
     fn prepare(&self, size: Option<u64>) -> Result<(), SinkError> {
         fits(size.unwrap_or(0), self.max_size)?;
         let opened = self.open_target()?;
-        // First emptied, then marked: the marker never lies beside something that is not ours.
-        self.resize(opened, 0)?;
-        if !opened.leftover.created {
-            opened.outlet.sync()?;
-        }
-        self.marker.create()?;
+        self.freshen(opened)?;
         let Some(size) = size else {
             // Whether space can be reserved must be known before the first zero.
             return self.reserve(opened, 4096, FallocateFlags::KEEP_SIZE);
@@ -289,6 +310,20 @@ impl Sink for FileSink {
 
     fn revoke(&self) -> Result<(), SinkError> {
         self.discard()
+    }
+}
+
+impl Lasting for FileSink {
+    fn marker(&self, _scratch: Option<&Path>) -> Option<Marker> {
+        Some(self.marker.clone())
+    }
+
+    fn keep(&self, kept: Ranges) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    fn leave(&self) {
+        self.settled.store(true, Relaxed);
     }
 }
 

@@ -3,11 +3,13 @@
 //! Refuses to know: what the first MiB means, and what kind of target is behind.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{MIB, Sink, SinkError, fits, in_memory, len_of};
 use crate::format::addr::GuestOffset;
 use crate::io::{Aligned, Piece, pieces};
+use crate::journal::Key;
 
 /// A sink whose first MiB stays in memory until `finish`.
 pub struct FirstMibLast {
@@ -43,6 +45,18 @@ fn within(at: GuestOffset, len: u64) -> u64 {
 impl Sink for FirstMibLast {
     fn capacity(&self) -> Option<u64> {
         self.inner.capacity()
+    }
+
+    fn resume(&self, key: Key, scratch: Option<&Path>) {
+        self.inner.resume(key, scratch);
+    }
+
+    fn holds(&self, at: GuestOffset, len: u64) -> bool {
+        at.0 >= MIB && self.inner.holds(at, len)
+    }
+
+    fn suspend(&self) {
+        self.inner.suspend();
     }
 
     fn prepare(&self, size: Option<u64>) -> Result<(), SinkError> {

@@ -1,33 +1,47 @@
-//! The small file beside a target that says: what lies there is ours and not complete.
+//! The small file beside a target that says: what lies there is ours and not complete. It holds the
+//! journal, where there is one.
 //!
-//! Refuses to know: what is in the target.
+//! Refuses to know: what is in the target, and what the journal says.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::SinkError;
+use crate::journal::{LONGEST, NOTE};
 
-/// `.NAME.diskpour` in the directory of the target NAME.
-#[derive(Debug)]
+/// `.NAME.diskpour` for the target NAME.
+#[derive(Clone, Debug)]
 pub(super) struct Marker {
     path: PathBuf,
     directory: PathBuf,
 }
 
+/// Neither a link that somebody laid there is followed, nor is a pipe waited for.
+const FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+
 impl Marker {
-    /// The marker of `target`, whether it is there or not.
+    /// The marker of `target` in its own directory, whether it is there or not.
     pub(super) fn beside(target: &Path) -> Self {
+        match target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => Self::within(parent, target),
+            _ => Self::within(Path::new("."), target),
+        }
+    }
+
+    /// The marker of `target` in `directory`, for a target that has nothing beside it.
+    pub(super) fn within(directory: &Path, target: &Path) -> Self {
         let mut name = OsString::from(".");
         name.push(target.file_name().unwrap_or_default());
         name.push(".diskpour");
-        let directory = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
-        Self { path: directory.join(name), directory }
+        Self { path: directory.join(name), directory: directory.to_path_buf() }
+    }
+
+    /// Its own path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether it is there.
@@ -37,32 +51,46 @@ impl Marker {
 
     /// Puts it there, durably.
     pub(super) fn create(&self) -> Result<(), SinkError> {
-        self.write().map_err(|cause| SinkError::failed("create the marker", &self.path, None, cause))?;
+        write(&self.path, NOTE).map_err(|cause| self.failed("create the marker", cause))?;
         self.sync_directory()
     }
 
-    fn write(&self) -> io::Result<()> {
-        // Neither a link that somebody laid there is followed, nor is a pipe waited for.
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .custom_flags(flags)
-            .open(&self.path)?;
-        file.write_all(
-            b"diskpour is writing the file of this name; while this marker lies here it is partial\n",
-        )?;
-        file.sync_all()
+    /// Puts one there that says `text`, in place of the old one in one step, durably.
+    pub(super) fn replace(&self, text: &str) -> Result<(), SinkError> {
+        let new = self.new_path();
+        write(&new, text).map_err(|cause| self.failed("write the journal", cause))?;
+        fs::rename(&new, &self.path).map_err(|cause| self.failed("replace the journal", cause))?;
+        self.sync_directory()
+    }
+
+    /// What it says; `None` where there is none, or none that could be ours.
+    pub(super) fn text(&self) -> Option<String> {
+        let file = OpenOptions::new().read(true).custom_flags(FLAGS).open(&self.path).ok()?;
+        let found = file.metadata().ok()?;
+        let mut text = String::new();
+        let ours = found.is_file() && found.len() <= LONGEST;
+        ours.then(|| file.take(LONGEST).read_to_string(&mut text)).and_then(Result::ok).map(|_| text)
+    }
+
+    fn new_path(&self) -> PathBuf {
+        self.path.with_added_extension("new")
+    }
+
+    fn failed(&self, action: &'static str, cause: io::Error) -> SinkError {
+        SinkError::failed(action, &self.path, None, cause)
     }
 
     /// Takes it away; what is not there needs not go.
     pub(super) fn remove(&self) -> Result<(), SinkError> {
-        match fs::remove_file(&self.path) {
-            Ok(()) => self.sync_directory(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.sync_directory(),
-            Err(cause) => Err(SinkError::failed("remove the marker", &self.path, None, cause)),
+        for path in [self.new_path(), self.path.clone()] {
+            match fs::remove_file(path) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.failed("remove the marker", cause));
+                }
+                _ => {}
+            }
         }
+        self.sync_directory()
     }
 
     /// Makes the directory's entries durable, where its file system knows of such a thing.
@@ -72,6 +100,13 @@ impl Marker {
             other => other.map_err(|cause| SinkError::failed("flush", &self.directory, None, cause)),
         }
     }
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).custom_flags(FLAGS).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -93,6 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn what_it_says_is_replaced_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let marker = Marker::within(dir.path(), Path::new("/dev/sdx"));
+        assert_eq!(marker.text(), None);
+        for text in ["first", "second"] {
+            marker.replace(text).unwrap();
+            assert_eq!(marker.text().as_deref(), Some(text));
+        }
+        fs::write(marker.new_path(), "cut").unwrap();
+        marker.remove().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_link_in_its_place_is_neither_followed_nor_believed() {
         let dir = tempfile::tempdir().unwrap();
         let other = dir.path().join("precious");
@@ -101,6 +150,7 @@ mod tests {
         let marker = Marker::beside(&dir.path().join("disk.img"));
         assert!(!marker.exists());
         marker.create().unwrap_err();
+        assert_eq!(marker.text(), None);
         assert_eq!(fs::read_to_string(&other).unwrap(), "keep");
     }
 

@@ -9,18 +9,25 @@ mod file;
 #[cfg(test)]
 mod file_tests;
 mod first;
+mod keeper;
 mod ladder;
 mod marker;
 mod null;
 mod open;
 mod outlet;
+mod resume;
+#[cfg(test)]
+mod resume_tests;
+mod sums;
 #[cfg(test)]
 mod testing;
 mod verify;
 
 use std::fs::File;
+use std::path::Path;
 
 use crate::format::addr::GuestOffset;
+use crate::journal::Key;
 
 pub use crate::format::preallocation::Preallocation;
 pub(crate) use behind::Behind;
@@ -44,6 +51,19 @@ const MIB: u64 = 1 << 20;
 pub trait Sink: Send + Sync {
     /// The most bytes that the target takes; `None` for a file that may grow.
     fn capacity(&self) -> Option<u64>;
+
+    /// Has a journal kept for the import of `key`, and goes on from the one that such an import left
+    /// when it was killed; called before `prepare`, or not at all. `scratch` is where the journal of
+    /// a target lies that has no directory of its own. What comes of it is logged.
+    fn resume(&self, _key: Key, _scratch: Option<&Path>) {}
+
+    /// Whether the `len` bytes from `at` on are in the target for good, so that nobody needs to fetch them.
+    fn holds(&self, _at: GuestOffset, _len: u64) -> bool {
+        false
+    }
+
+    /// Leaves an unfinished target for another run to go on with, if one can; else nothing changes.
+    fn suspend(&self) {}
 
     /// Makes the target ready for a disk of `size` bytes, or of unknown size; the first change to it.
     ///

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::block::BlockSink;
 use super::file::FileSink;
+use super::resume::{Lasting, Resumable};
 use super::{FirstMibLast, NullSink, Sink, SinkError};
 use crate::format::preallocation::Preallocation;
 use crate::progress::Progress;
@@ -46,13 +47,14 @@ pub struct TargetSpec {
 /// [`SinkError::Unfit`] for what cannot be a target, a file that is not empty included;
 /// [`SinkError::Busy`] for what somebody else uses; whatever the system fails with.
 pub fn open(spec: &TargetSpec, progress: Arc<Progress>) -> Result<Box<dyn Sink>, SinkError> {
-    let inner: Box<dyn Sink> = match look(&spec.path)? {
-        Found::Nothing(path) => Box::new(FileSink::absent(path, spec, progress)),
-        Found::File(path) => Box::new(FileSink::existing(path, spec, progress)?),
-        Found::Device(path) => Box::new(BlockSink::open(&path, spec, progress)?),
-        Found::Null => Box::new(NullSink::new(progress)),
+    let counters = Arc::clone(&progress);
+    let inner: Arc<dyn Lasting> = match look(&spec.path)? {
+        Found::Nothing(path) => Arc::new(FileSink::absent(path, spec, progress)),
+        Found::File(path) => Arc::new(FileSink::existing(path, spec, progress)?),
+        Found::Device(path) => Arc::new(BlockSink::open(&path, spec, progress)?),
+        Found::Null => return Ok(Box::new(FirstMibLast::new(Box::new(NullSink::new(progress))))),
     };
-    Ok(Box::new(FirstMibLast::new(inner)))
+    Ok(Box::new(FirstMibLast::new(Box::new(Resumable::new(inner, counters)))))
 }
 
 /// What a path names, its links resolved.

@@ -51,6 +51,11 @@ impl Outlet {
         }
     }
 
+    /// The path that it was opened by.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The descriptor that goes through the page cache.
     pub(super) fn file(&self) -> &File {
         &self.file

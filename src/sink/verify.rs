@@ -3,19 +3,17 @@
 //! Refuses to know: where the bytes came from; which of the two sides is wrong.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-use super::{MIB, Sink, SinkError, in_memory, len_of};
+use super::sums::{SECTOR, sum_of, sums};
+use super::{MIB, Sink, SinkError, in_memory};
 use crate::error::Error;
 use crate::format::addr::GuestOffset;
-use crate::io::{Aligned, is_zero};
+use crate::io::Aligned;
+use crate::journal::Key;
 use crate::progress::{Progress, Stop};
-
-/// The unit of the sums; guests' disks are multiples of it.
-const SECTOR: usize = 512;
 
 /// A sink that can prove that the target holds what was written.
 ///
@@ -81,40 +79,26 @@ impl Verifier {
     }
 
     fn add(&self, buf: &[u8], at: u64) {
-        let (mut rest, mut at) = (buf, at);
-        while !rest.is_empty() {
-            let step = in_memory(MIB.saturating_sub(at % MIB)).min(rest.len());
-            let (part, after) = rest.split_at(step);
-            let sum = sum_of(part, at);
-            if sum != 0 {
-                let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-                let entry = sums.entry(at / MIB).or_default();
-                *entry = entry.wrapping_add(sum);
-            }
-            (rest, at) = (after, at.saturating_add(len_of(part)));
+        for part in sums(buf, at).filter(|part| part.sum != 0) {
+            let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = sums.entry(part.at / MIB).or_default();
+            *entry = entry.wrapping_add(part.sum);
         }
     }
-}
-
-/// The sum of the sectors of `bytes`, the first of which is at the guest offset `at`.
-fn sum_of(bytes: &[u8], at: u64) -> u64 {
-    let (sectors, rest) = bytes.as_chunks::<SECTOR>();
-    let seed = |index: usize| at.wrapping_add(index.saturating_mul(SECTOR) as u64);
-    let one = |(index, sector): (usize, &[u8; SECTOR])| {
-        if is_zero(sector) { 0 } else { xxh3_64_with_seed(sector, seed(index)) }
-    };
-    let sum = sectors.iter().enumerate().map(one).fold(0_u64, u64::wrapping_add);
-    if rest.is_empty() {
-        return sum;
-    }
-    let mut last = [0; SECTOR];
-    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    sum.wrapping_add(one((sectors.len(), &last)))
 }
 
 impl Sink for Verifier {
     fn capacity(&self) -> Option<u64> {
         self.inner.capacity()
+    }
+
+    /// [`Sink::holds`] stays `false`: only what passes by again can be compared.
+    fn resume(&self, key: Key, scratch: Option<&Path>) {
+        self.inner.resume(key, scratch);
+    }
+
+    fn suspend(&self) {
+        self.inner.suspend();
     }
 
     fn prepare(&self, size: Option<u64>) -> Result<(), SinkError> {

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,6 +48,13 @@ impl Source for File {
             return Ok(Input::Sequential(stdin::stream(file, name, self.context)?));
         }
         let len = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        if kind.is_file() {
+            let found = file.metadata().map_err(failed)?;
+            let (inode, changed) = (found.ino(), (found.ctime(), found.ctime_nsec()));
+            let validator = format!("inode {inode}, {len} bytes, changed {}.{:09}", changed.0, changed.1);
+            let place = self.path.canonicalize().map_err(failed)?;
+            self.context.notes.set_version(&place.to_string_lossy(), validator);
+        }
         Ok(Input::Random(Arc::new(FileAt { file, name, len, context: self.context })))
     }
 

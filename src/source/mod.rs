@@ -22,7 +22,7 @@ use crate::progress::{Progress, Stop};
 
 pub(crate) use facts::{DiskFault, ImageFault, image_fault, status, unreadable};
 pub(crate) use http::plain_client;
-pub use notes::Notes;
+pub use notes::{Notes, Version};
 pub use options::{Forwarding, NetworkOptions, ProxyOptions, RegistryOptions, Verification};
 pub use secret::Secret;
 

@@ -1,5 +1,6 @@
 //! What a source learns beside the bytes, for who wants to know.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 /// Facts that are set once, while the source is opened.
@@ -7,6 +8,23 @@ use std::sync::OnceLock;
 pub struct Notes {
     media_type: OnceLock<String>,
     image_env: OnceLock<Vec<String>>,
+    version: OnceLock<Version>,
+}
+
+/// What tells the bytes of an image from those that the same place may hold another time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The place: a path or a URL. It may hold a secret, and is for hashing only.
+    pub place: String,
+    /// What is only the same where the bytes are: an entity tag, a digest, a time of change; and their number.
+    pub validator: String,
+}
+
+// A derived one would print the place.
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Version").field("validator", &self.validator).finish_non_exhaustive()
+    }
 }
 
 impl Notes {
@@ -20,6 +38,16 @@ impl Notes {
     #[must_use]
     pub fn image_env(&self) -> &[String] {
         self.image_env.get().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// What tells the image from another version of it, where the source knows.
+    #[must_use]
+    pub fn version(&self) -> Option<&Version> {
+        self.version.get()
+    }
+
+    pub(super) fn set_version(&self, place: &str, validator: String) {
+        self.version.get_or_init(|| Version { place: place.to_owned(), validator });
     }
 
     pub(super) fn set_media_type(&self, text: &str) {

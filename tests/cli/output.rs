@@ -21,6 +21,7 @@ fn the_result_has_every_field() {
         "retries",
         "written_bytes",
         "zeroed_bytes",
+        "resumed_bytes",
         "held_peak_bytes",
         "scratch_bytes",
     ] {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// What the server knows about ranges.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,16 @@ struct Shop {
     closing: AtomicBool,
     requests: AtomicU64,
     partial: AtomicU64,
+    /// Bytes of bodies that went out.
+    sent: AtomicU64,
+    /// No byte of a file from here on goes out, but in short answers.
+    hold: AtomicU64,
+    /// How long a connection rests after each [`STEP`].
+    rest: Duration,
 }
+
+/// Bytes of a body that are sent at once.
+const STEP: usize = 64 << 10;
 
 /// A running server; it ends when dropped.
 pub(crate) struct Server {
@@ -42,6 +52,11 @@ struct Request {
 impl Server {
     /// Serves the files of `root`.
     pub(crate) fn start(root: &Path, ranges: Ranges) -> Self {
+        Self::slow(root, ranges, Duration::ZERO)
+    }
+
+    /// The same, but each connection rests after each [`STEP`].
+    pub(crate) fn slow(root: &Path, ranges: Ranges, rest: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shop = Arc::new(Shop {
@@ -50,6 +65,9 @@ impl Server {
             closing: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             partial: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            hold: AtomicU64::new(u64::MAX),
+            rest,
         });
         let keeper = Arc::clone(&shop);
         let listener = thread::spawn(move || accept(&listener, &keeper));
@@ -64,6 +82,16 @@ impl Server {
     /// Requests that were answered so far.
     pub(crate) fn requests(&self) -> u64 {
         self.shop.requests.load(SeqCst)
+    }
+
+    /// Bytes of bodies that went out so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.shop.sent.load(SeqCst)
+    }
+
+    /// Lets no byte of a file go out that lies at `at` or behind it, unless a client asks for a few only.
+    pub(crate) fn hold(&self, at: u64) {
+        self.shop.hold.store(at, SeqCst);
     }
 
     /// Answers so far that were a part of a file.
@@ -153,9 +181,32 @@ fn answer(mut stream: &TcpStream, shop: &Shop, request: &Request) -> io::Result<
     stream.write_all(head.as_bytes())?;
     if request.method != "HEAD" {
         file.seek(SeekFrom::Start(start))?;
-        io::copy(&mut file.take(count), &mut stream)?;
+        let hold = if count > STEP as u64 { &shop.hold } else { &AtomicU64::new(u64::MAX) };
+        pour(file.take(count), start, stream, (shop, hold))?;
     }
     Ok(())
+}
+
+fn pour(
+    mut body: impl Read,
+    mut at: u64,
+    mut stream: &TcpStream,
+    (shop, hold): (&Shop, &AtomicU64),
+) -> io::Result<()> {
+    let mut buffer = vec![0; STEP];
+    loop {
+        let count = body.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        while at >= hold.load(SeqCst) && !shop.closing.load(SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        stream.write_all(&buffer[..count])?;
+        at += count as u64;
+        shop.sent.fetch_add(count as u64, SeqCst);
+        thread::sleep(shop.rest);
+    }
 }
 
 /// First and last byte that are asked for; `None` asks for everything.

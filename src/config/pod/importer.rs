@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::pouring::pouring;
 use super::values::go_bool;
-use crate::config::choices::ContentType;
+use crate::config::choices::{ContentType, Resume};
 use crate::config::environment::{is_empty, text};
 use crate::config::{ImportConfig, network};
 use crate::format::overhead::Overhead;
@@ -122,6 +122,12 @@ fn import(preallocation: Preallocation) -> ImportConfig {
         connections: 4,
         network: Arc::new(network_options()),
         preallocation,
+        // The kubelet starts a pod that was killed again, and its volumes are still there.
+        resume: if text("DISKPOUR_RESUME").is_some_and(|wish| wish == "no") {
+            Resume::Off
+        } else {
+            Resume::On
+        },
         ..pouring()
     }
 }

@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::choices::{CompressionChoice, ContentType, FormatChoice, OutputStyle, Overwrite, Verify};
+use crate::config::choices::{
+    CompressionChoice, ContentType, FormatChoice, OutputStyle, Overwrite, Resume, Verify,
+};
 use crate::config::environment::text;
 use crate::config::meaning::processors;
 use crate::config::{ImportConfig, ProgressStyle};
@@ -40,6 +42,7 @@ pub(super) fn pouring() -> ImportConfig {
         // What lies where the disk goes is always an earlier try of ours.
         overwrite: Overwrite::Force,
         verify: Verify::Off,
+        resume: Resume::Off,
         idle_timeout: IDLE,
         progress: ProgressStyle::Plain,
         output: OutputStyle::Text,

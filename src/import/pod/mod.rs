@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::Origin;
 use super::tap::Mismatch;
-use crate::config::{ContentType, ImportConfig, ImporterPod, PodSource};
+use crate::config::{ContentType, ImportConfig, ImporterPod, PodSource, Resume};
 use crate::error::{Classify, Error, Kind};
 use crate::format::preallocation::Preallocation;
 use crate::format::redact;
@@ -77,7 +77,8 @@ fn work(pod: &ImporterPod, progress: &Arc<Progress>, stop: &Arc<Stop>) -> Result
     refuse(pod, volume)?;
     // Before free space is looked at: CDI's importer counts what an earlier try left against the
     // next one, and fails for ever.
-    place::tidy(pod.import.content_type, volume);
+    let resume = if pod.source == PodSource::Blank { Resume::Off } else { pod.import.resume };
+    place::tidy(pod.import.content_type, volume, resume);
     if pod.source == PodSource::Blank {
         return blank::create(pod, volume, progress, stop);
     }
@@ -114,6 +115,7 @@ fn import(
     let origin = Origin {
         source: origin::watched(&pod.source, &config, context)?,
         endpoint: super::endpoint(&config.source, &config.network),
+        notes: Arc::clone(&notes),
     };
     super::pour(&config, origin, progress, stop)?;
     place::seal(&config.target)?;
@@ -143,7 +145,7 @@ fn configured(pod: &ImporterPod, volume: Volume) -> Result<ImportConfig, Error> 
     };
     config.target = volume.target(config.content_type).to_owned();
     if volume == Volume::Files && config.content_type == ContentType::Kubevirt {
-        let free = place::free(Path::new(place::DATA))?;
+        let free = place::free(Path::new(place::DATA))?.saturating_add(place::left());
         let sizes = place::sizes(pod.overhead, free, pod.image_size);
         (config.max_size, config.size) = (Some(sizes.most), sizes.grown);
         tracing::info!("{} bytes are available, the disk grows to {:?}", sizes.most, sizes.grown);

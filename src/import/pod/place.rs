@@ -5,10 +5,10 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::config::ContentType;
+use crate::config::{ContentType, Resume};
 use crate::error::Error;
 use crate::format::overhead::Overhead;
 use crate::format::preallocation::Preallocation;
@@ -75,9 +75,11 @@ impl Volume {
     }
 }
 
-/// Removes what an earlier try left. An archive's files are not known from others, and stay.
-pub(in crate::import) fn tidy(content: ContentType, volume: Volume) {
-    if volume == Volume::Files && content == ContentType::Kubevirt {
+/// Removes what an earlier try left, but not what this one may go on with. An archive's files are not
+/// known from others, and stay.
+pub(in crate::import) fn tidy(content: ContentType, volume: Volume, resume: Resume) {
+    let journal = resume == Resume::On && fs::symlink_metadata(MARKER).is_ok();
+    if volume == Volume::Files && content == ContentType::Kubevirt && !journal {
         remove(Path::new(DISK));
         remove(Path::new(MARKER));
     }
@@ -119,6 +121,11 @@ pub(in crate::import) fn free(dir: &Path) -> Result<u64, Error> {
     let status = rustix::fs::statfs(dir)
         .map_err(|errno| SinkError::failed("ask for the free space of", dir, None, errno.into()))?;
     Ok(status.f_bavail.saturating_mul(u64::try_from(status.f_bsize).unwrap_or(0)))
+}
+
+/// Bytes that the disk of an earlier try takes up, which are this one's to use.
+pub(super) fn left() -> u64 {
+    fs::symlink_metadata(DISK).map_or(0, |found| found.blocks().saturating_mul(512))
 }
 
 /// The size of the block device in bytes.

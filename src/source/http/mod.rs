@@ -83,8 +83,12 @@ impl Source for Http {
 fn open(source: Http) -> Result<Input, HttpError> {
     let authority = Fixed::new(&source.context.network, source.in_url)?;
     let link = Link::new(source.context)?;
+    let place = source.url.to_string();
     let remote = Arc::new(Remote::new(source.url, Arc::new(authority), link));
     let (probe, response) = remote.link.wait(probe(&remote))?;
+    if let Some(version) = probe.version() {
+        remote.context().notes.set_version(&place, version);
+    }
     Ok(match probe {
         Probe::Random { total, end, validator } => {
             let first = Body { response, end: Some(end) };

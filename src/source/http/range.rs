@@ -29,6 +29,22 @@ pub(super) enum Probe {
     Stream { len: Option<u64>, resume: Resume, validator: Option<Validator> },
 }
 
+impl Probe {
+    /// What is only the same where the object is, in words: its validator and its length.
+    pub(super) fn version(&self) -> Option<String> {
+        let (validator, len) = match self {
+            Self::Random { total, validator, .. } => (Some(validator), Some(*total)),
+            Self::Stream { len, validator, .. } => (validator.as_ref(), *len),
+        };
+        let validator = match validator? {
+            Validator::Tag(tag) => format!("ETag {tag}"),
+            Validator::Date(date) => format!("Last-Modified {date}"),
+            Validator::Digest => return None,
+        };
+        Some(len.map_or_else(|| validator.clone(), |len| format!("{validator}, {len} bytes")))
+    }
+}
+
 /// Judges the first answer; `None` when the same question without a range should be asked instead.
 ///
 /// # Errors

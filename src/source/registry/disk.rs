@@ -65,6 +65,12 @@ fn found(mut store: Box<dyn Store>, context: &Context) -> Result<(Disk, u64), Er
         let mut opened = opened(&*store, layer, &what, context)?;
         if let Some(len) = search(&mut opened, &mut view)? {
             tracing::debug!("the disk is in {what}, of {len} bytes");
+            if let Some(digest) = digest {
+                // The same layer under the same layers: what a container would see is the same disk.
+                let above = layers.len().saturating_sub(layer.number);
+                let path = image_path.as_deref().unwrap_or_default();
+                context.notes.set_version(path, format!("{digest}, {above} from the top, {len} bytes"));
+            }
             return Ok((Disk { layer: opened, view, _store: store }, len));
         }
         opened.finish()?;
