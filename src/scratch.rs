@@ -116,7 +116,10 @@ impl Scratch {
             for piece in pieces(filled) {
                 if let Piece::Data(range) = piece {
                     let start = u64::try_from(range.start).unwrap_or(u64::MAX);
-                    self.write_all_at(filled.get(range).unwrap_or_default(), at.saturating_add(start))?;
+                    let data = filled.get(range).unwrap_or_default();
+                    // Whoever reads ahead may wait for a server that has gone silent.
+                    self.write_all_at(data, at.saturating_add(start))
+                        .inspect_err(|_| stop.ask(Kind::Other))?;
                 }
             }
             at = at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));

@@ -20,6 +20,11 @@ use crate::io::{ALIGNMENT, Aligned};
 pub fn ranged(image: &dyn Image, to: Pouring<'_>) -> Result<(), Error> {
     to.sink.prepare(Some(image.virtual_size())).map_err(|cause| write_failed(0, cause))?;
     let queue = Queue::new(image.parts());
+    let fail = |error| {
+        queue.fail(error);
+        // Another lane may wait for a server that has gone silent.
+        to.stop.ask(Kind::Other);
+    };
     let lanes = image.place().reading().lanes.max(to.workers).max(1);
     std::thread::scope(|scope| {
         for _ in 0..lanes {
@@ -29,8 +34,8 @@ pub fn ranged(image: &dyn Image, to: Pouring<'_>) -> Result<(), Error> {
                 }));
                 match caught {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => queue.fail(error),
-                    Err(_) => queue.fail(Error::new(Kind::Other, "a worker failed; this is a defect")),
+                    Ok(Err(error)) => fail(error),
+                    Err(_) => fail(Error::new(Kind::Other, "a worker failed; this is a defect")),
                 }
             });
         }

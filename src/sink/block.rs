@@ -176,9 +176,10 @@ fn claim(path: &Path) -> Result<File, SinkError> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::LoopDevice;
-    use super::super::{Existing, Preallocation, open};
+    use super::super::{Existing, Preallocation, Verifier, open};
     use super::*;
     use crate::error::{Error, Kind};
+    use crate::progress::Stop;
 
     const OLD: u8 = 0xA5;
     const ALL: [Preallocation; 3] = [Preallocation::Off, Preallocation::Falloc, Preallocation::Full];
@@ -305,6 +306,25 @@ mod tests {
         sink.revoke().unwrap();
         drop(sink);
         assert!(crate::io::is_zero(&device.bytes()[..1 << 20]), "revoked");
+    }
+
+    #[test]
+    fn what_verification_reads_comes_from_the_device_and_not_from_the_page_cache() {
+        let size = (3 << 20) + 512;
+        // In the first MiB, in a later one, in the end that no direct read reaches; nowhere.
+        for at in [Some(7), Some(2 << 20), Some(size - 1), None] {
+            let Some(device) = LoopDevice::new(4 << 20, 512) else { return };
+            let sink = Verifier::new(opened(&device));
+            sink.prepare(Some(size)).unwrap();
+            sink.write_all_at(&vec![7; in_memory(size)], GuestOffset(0)).unwrap();
+            sink.finish(size).unwrap();
+            at.into_iter().for_each(|at| device.rot(at));
+            let verified = sink.verify(size, &Progress::default(), &Stop::default());
+            assert_eq!(verified.map_err(|error| error.kind()), at.map_or(Ok(()), |_| Err(Kind::Integrity)));
+            drop(sink);
+            let blank = crate::io::is_zero(&device.bytes()[..1 << 20]);
+            assert_eq!(blank, at.is_some(), "{at:?}");
+        }
     }
 
     #[test]

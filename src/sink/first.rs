@@ -11,6 +11,10 @@ use crate::format::addr::GuestOffset;
 use crate::io::{Aligned, Piece, pieces};
 use crate::journal::Key;
 
+/// What firmware looks at to tell whether a disk can be booted: the boot sector, and the header of a
+/// partition table in disks of 512-byte sectors.
+const BOOT: u64 = 4096;
+
 /// A sink whose first MiB stays in memory until `finish`.
 pub struct FirstMibLast {
     inner: Box<dyn Sink>,
@@ -34,6 +38,21 @@ impl FirstMibLast {
         let mut kept = self.kept();
         let from = in_memory(at);
         kept.as_mut()?.get_mut(from..from.saturating_add(len)).map(work)
+    }
+
+    /// Puts kept bytes into their place.
+    fn place(&self, bytes: &[u8], at: u64) -> Result<(), SinkError> {
+        for piece in pieces(bytes) {
+            let at = |start: usize| GuestOffset(at.saturating_add(start as u64));
+            match piece {
+                Piece::Data(range) => {
+                    let here = at(range.start);
+                    self.inner.write_all_at(bytes.get(range).unwrap_or_default(), here)?;
+                }
+                Piece::Zero(range) => self.inner.zero(at(range.start), range.len() as u64)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,16 +132,11 @@ impl Sink for FirstMibLast {
         self.inner.sync()?;
         let mut kept = self.kept();
         let bytes = kept.as_deref().ok_or(SinkError::Misused("a second finish"))?;
-        let bytes = bytes.get(..in_memory(virtual_size.min(MIB))).unwrap_or_default();
-        for piece in pieces(bytes) {
-            match piece {
-                Piece::Data(range) => {
-                    let at = GuestOffset(range.start as u64);
-                    self.inner.write_all_at(bytes.get(range).unwrap_or_default(), at)?;
-                }
-                Piece::Zero(range) => self.inner.zero(GuestOffset(range.start as u64), range.len() as u64)?,
-            }
-        }
+        let (boot, rest) = bytes.split_at(in_memory(virtual_size.min(BOOT)));
+        let rest = rest.get(..in_memory(virtual_size.min(MIB).saturating_sub(BOOT))).unwrap_or_default();
+        // Who is killed between two writes leaves nothing that boots.
+        self.place(rest, BOOT)?;
+        self.place(boot, 0)?;
         self.inner.finish(virtual_size)?;
         *kept = None;
         Ok(())
@@ -163,10 +177,23 @@ mod tests {
                 Call::Write(2 << 20, 4096),
                 Call::Zero(MIB, MIB),
                 Call::Sync,
-                Call::Write(0, 4096),
                 Call::Zero(4096, zeros),
+                Call::Write(0, 4096),
                 Call::Finish(3 << 20),
             ]
+        );
+    }
+
+    #[test]
+    fn what_makes_a_disk_bootable_comes_last_even_of_the_first_mebibyte() {
+        let (sink, recorder) = first(None);
+        sink.write_all_at(&[1; 3 << 20], GuestOffset(0)).unwrap();
+        sink.finish(3 << 20).unwrap();
+        let rest = in_memory(MIB) - 4096;
+        let calls = recorder.calls();
+        assert_eq!(
+            calls[1..],
+            [Call::Sync, Call::Write(4096, rest), Call::Write(0, 4096), Call::Finish(3 << 20),]
         );
     }
 

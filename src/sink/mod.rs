@@ -5,6 +5,8 @@
 mod behind;
 mod block;
 mod error;
+#[cfg(test)]
+pub(crate) mod failing;
 mod file;
 #[cfg(test)]
 mod file_tests;

@@ -16,6 +16,7 @@ use super::behind::{Behind, drop_pages};
 use super::{MIB, SinkError, in_memory, len_of};
 use crate::io::{ALIGNMENT, Aligned};
 use crate::sys::cache::page_size;
+use crate::sys::close::settle;
 
 /// A direct write waits for the disk; below this the page cache gathers better than that is worth.
 const WORTH_DIRECT: usize = 64 << 10;
@@ -113,8 +114,14 @@ impl Outlet {
     }
 
     /// Makes bytes and size durable, and forgets the pages, so that a later read asks the disk.
+    ///
+    /// What fails only when it is closed, as files behind a network may, fails here: a descriptor that
+    /// is dropped tells nobody.
     pub(super) fn finish(&self) -> Result<(), SinkError> {
         self.file.sync_all().map_err(|cause| self.failed("flush", None, cause))?;
+        for file in [Some(&self.file), self.direct.as_ref()].into_iter().flatten() {
+            settle(file).map_err(|cause| self.failed("close", None, cause))?;
+        }
         drop_pages(&self.file, &(0..0));
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Doubles and devices for the tests of this room.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -131,6 +132,13 @@ impl LoopDevice {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Changes a byte of the file behind the device, which that does not hear of.
+    pub(super) fn rot(&self, at: u64) {
+        let mut byte = [0];
+        self.backing.as_file().read_exact_at(&mut byte, at).unwrap();
+        self.backing.as_file().write_all_at(&[byte[0] ^ 1], at).unwrap();
     }
 
     /// What the device holds, read from the file behind it.

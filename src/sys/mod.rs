@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod cache;
+pub mod close;
 pub mod deflate;
 pub(crate) mod lzma;
 pub mod share;

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::oci::OciLayout;
 
@@ -39,12 +40,16 @@ pub(crate) struct Reply {
     pub(crate) length: Option<String>,
     /// The body has no length: it ends with the connection.
     pub(crate) unsized_body: bool,
+    /// The pause after every 256 KiB of the body.
+    pub(crate) pause: Duration,
 }
 
 impl Reply {
     /// An answer without a body.
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), cut: None, length: None, unsized_body: false }
+        let (headers, body) = (Vec::new(), Vec::new());
+        let pause = Duration::ZERO;
+        Self { status, headers, body, cut: None, length: None, unsized_body: false, pause }
     }
 
     /// The body `text`.
@@ -200,6 +205,7 @@ fn send(mut stream: &TcpStream, reply: &Reply) -> io::Result<bool> {
         head += &format!("{name}: {value}\r\n");
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
-    stream.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len()).min(reply.body.len())])?;
+    let sent = &reply.body[..reply.cut.unwrap_or(reply.body.len()).min(reply.body.len())];
+    super::write_slowly(&mut stream, sent, reply.pause)?;
     Ok(reply.cut.is_none() && !reply.unsized_body)
 }

@@ -19,6 +19,17 @@ impl Device {
     pub(crate) fn new(dir: &Path, len: usize, sector: u32) -> Option<Self> {
         let file = dir.join(format!("device-{sector}"));
         fs::write(&file, vec![OLD; len]).unwrap();
+        Self::over(file, sector)
+    }
+
+    /// A device of `len` bytes of which its file holds none yet.
+    pub(crate) fn sparse(dir: &Path, len: u64) -> Option<Self> {
+        let file = dir.join("device-sparse");
+        File::create(&file).unwrap().set_len(len).unwrap();
+        Self::over(file, 512)
+    }
+
+    fn over(file: PathBuf, sector: u32) -> Option<Self> {
         let mut command = Command::new("losetup");
         command.args(["--find", "--show", "--sector-size", &sector.to_string()]).arg(&file);
         let output = command.output().ok()?;

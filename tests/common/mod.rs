@@ -7,10 +7,12 @@ pub(crate) mod depot;
 pub(crate) mod device;
 pub(crate) mod digest;
 pub(crate) mod foreign;
+pub(crate) mod fuse;
 pub(crate) mod group;
 pub(crate) mod layout;
 pub(crate) mod ledger;
 pub(crate) mod map;
+pub(crate) mod mount;
 pub(crate) mod nginx;
 pub(crate) mod oci;
 pub(crate) mod pod;
@@ -24,6 +26,7 @@ pub(crate) mod service;
 pub(crate) mod tally;
 pub(crate) mod upload;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -43,6 +46,15 @@ pub(crate) fn wait_for(happened: impl Fn() -> bool) -> bool {
         sleep(Duration::from_millis(10));
     }
     true
+}
+
+/// Writes `bytes` with `pause` after every 256 KiB, as something slow does.
+pub(crate) fn write_slowly(to: &mut impl Write, bytes: &[u8], pause: Duration) -> std::io::Result<()> {
+    for piece in bytes.chunks(256 << 10) {
+        to.write_all(piece)?;
+        sleep(pause);
+    }
+    Ok(())
 }
 
 /// A path within the project.

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::child;
@@ -61,6 +62,8 @@ enum Feed {
     File(PathBuf),
     /// A pipe that brings these bytes and then stays open and silent.
     Silence(Vec<u8>),
+    /// A pipe that brings these bytes with a pause after every 256 KiB.
+    Slow(Vec<u8>, Duration),
 }
 
 /// One run of the program.
@@ -134,6 +137,12 @@ impl Run {
         self
     }
 
+    /// The pipe brings `bytes`, with `pause` after every 256 KiB.
+    pub(crate) fn fed_slowly(mut self, bytes: impl Into<Vec<u8>>, pause: Duration) -> Self {
+        self.feed = Feed::Slow(bytes.into(), pause);
+        self
+    }
+
     pub(crate) fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -163,6 +172,14 @@ impl Running {
         ended.status.signal().unwrap()
     }
 
+    /// Kills the run; whether it had ended well before.
+    pub(crate) fn kill(self) -> bool {
+        child::signal(&self.child, Signal::KILL);
+        let ended = child::wait(&self.child, self.limit);
+        drop(self.feeder.join().unwrap());
+        ended.status.success()
+    }
+
     pub(crate) fn finish(self) -> Outcome {
         let ended = child::wait(&self.child, self.limit);
         drop(self.feeder.join().unwrap());
@@ -185,6 +202,7 @@ fn pour(feed: Feed, mut pipe: std::process::ChildStdin) -> Option<std::process::
             drop(pipe.write_all(&bytes));
             return Some(pipe);
         }
+        Feed::Slow(bytes, pause) => drop(super::write_slowly(&mut pipe, &bytes, pause)),
     }
     None
 }

@@ -108,14 +108,25 @@ impl<'a> Forward<'a> {
     /// # Errors
     /// Whatever the stream or the target fail with; [`Qcow2Error`] for a damaged image; scratch
     /// required or full.
-    pub fn run(mut self, mut stream: Sequential) -> Result<(), Error> {
+    pub fn run(self, mut stream: Sequential) -> Result<(), Error> {
+        let stop = self.to.stop;
+        self.follow(&mut stream).inspect_err(|error| {
+            // The end of the stream waits for who reads ahead, and that one perhaps for a server that
+            // has gone silent. Of a damaged image the checksum may still be wanted.
+            if !matches!(error.kind(), Kind::Image | Kind::Integrity) {
+                stop.ask(Kind::Other);
+            }
+        })
+    }
+
+    fn follow(mut self, stream: &mut Sequential) -> Result<(), Error> {
         let l1 = self.header.l1_offset;
         if let Some(len) = self.len.filter(|len| l1.plus(self.header.l1_len()).0 > *len) {
             return Err(Qcow2Error::Outside { what: "the L1 table", at: l1, len }.into());
         }
         loop {
             self.to.stop.check()?;
-            self.window.fill(&mut stream)?;
+            self.window.fill(stream)?;
             self.learn()?;
             self.place()?;
             self.retire()?;

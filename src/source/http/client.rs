@@ -3,20 +3,16 @@
 //! Refuses to know: any URL. Redirects, retries, credentials and ranges are decided elsewhere, so
 //! everything that the library would do unasked is off.
 
-use std::time::Duration;
-
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder};
 use rustls::ClientConfig;
 
 use super::error::HttpError;
+use super::limits::Limits;
 use super::proxy::Proxies;
 use super::resolve::{Guard, Resolver};
 use super::trust::trust;
 use crate::source::options::NetworkOptions;
-
-/// The longest time for a connection to come up, TLS included.
-const CONNECT: Duration = Duration::from_secs(30);
 
 /// What requests call their sender, where the user does not say.
 const AGENT: &str = concat!("diskpour/", env!("CARGO_PKG_VERSION"));
@@ -41,10 +37,11 @@ impl Clients {
         options: &NetworkOptions,
         proxies: &Proxies,
         connections: usize,
+        limits: Limits,
     ) -> Result<Self, HttpError> {
         let trust = trust(options)?;
         let agent = options.user_agent.as_deref().unwrap_or(AGENT);
-        let builder = |guard| builder(&trust, agent, guard, connections);
+        let builder = |guard| builder(&trust, agent, guard, connections).connect_timeout(limits.connect);
         let direct = |guard| built(builder(guard));
         let setup = |cause: reqwest::Error| HttpError::Setup(cause.without_url().into());
         let mut proxied = builder(Guard::None);
@@ -95,7 +92,7 @@ pub(crate) fn plain(tls: ClientConfig, agent: &str) -> ClientBuilder {
         .no_proxy()
         // Parallel ranges want connections of their own.
         .http1_only()
-        .connect_timeout(CONNECT)
+        .connect_timeout(Limits::default().connect)
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, HttpError> {

@@ -56,6 +56,12 @@ pub(in crate::source) enum HttpError {
     },
     #[error("no byte for {}; the limit is --idle-timeout", seconds(*.0))]
     Idle(Duration),
+    #[error("only {bytes} bytes in {} of waiting; {least} are the least for --idle-timeout", seconds(*waited))]
+    Drips { bytes: u64, waited: Duration, least: u64 },
+    #[error("no connection within {}", seconds(*.0))]
+    Unconnected(Duration),
+    #[error("no answer within {}", seconds(*.0))]
+    Silent(Duration),
     #[error("the server asks to come again in {}, which is past --idle-timeout {}", seconds(*asked), seconds(*limit))]
     AskedTooLong { asked: Duration, limit: Duration },
     #[error("the server answers {status}: {words}{body}")]
@@ -85,9 +91,9 @@ pub(in crate::source) enum HttpError {
 }
 
 impl HttpError {
-    /// What `error`, met while a connection was made through `proxy`, if any, or an answer
-    /// awaited, really is.
-    pub(super) fn of_request(error: reqwest::Error, proxy: Option<String>) -> Self {
+    /// What `error`, met while a connection was made through `proxy`, if any, within `limit`, or an
+    /// answer awaited, really is.
+    pub(super) fn of_request(error: reqwest::Error, proxy: Option<String>, limit: Duration) -> Self {
         let error = error.without_url();
         if let Some(cause) = within::<rustls::Error>(&error) {
             return Self::Tls(tls_words(cause));
@@ -106,12 +112,15 @@ impl HttpError {
         ];
         match (within::<io::Error>(&error), proxy) {
             (cause, Some(proxy)) if error.is_connect() => {
-                let reached = if cause.is_some() { Reached::Nobody } else { Reached::Proxy };
+                // One that says nothing did not refuse either.
+                let nobody = cause.is_some() || error.is_timeout();
+                let reached = if nobody { Reached::Nobody } else { Reached::Proxy };
                 Self::Proxy { proxy, cause: error.into(), reached }
             }
             (Some(cause), None) if error.is_connect() && absent.contains(&cause.kind()) => {
                 Self::Connect(error)
             }
+            (_, None) if error.is_connect() && error.is_timeout() => Self::Unconnected(limit),
             _ => Self::Broken(error),
         }
     }
@@ -133,7 +142,20 @@ impl HttpError {
 
     /// Whether the same request may succeed in a moment.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Short { .. } | Self::Busy { .. } | Self::Outage(_))
+        matches!(
+            self,
+            Self::Broken(_)
+                | Self::Unconnected(_)
+                | Self::Silent(_)
+                | Self::Short { .. }
+                | Self::Busy { .. }
+                | Self::Outage(_)
+        )
+    }
+
+    /// Whether the server wants fewer requests at a time, as far as it can say so.
+    pub(super) fn wants_fewer(&self) -> bool {
+        matches!(self, Self::Busy { status: 429 | 503, .. })
     }
 
     /// The wait that the server asks for.
@@ -186,6 +208,9 @@ impl Classify for HttpError {
             | Self::Outage(_)
             | Self::GivenUp { .. }
             | Self::Idle(_)
+            | Self::Drips { .. }
+            | Self::Unconnected(_)
+            | Self::Silent(_)
             | Self::AskedTooLong { .. } => Kind::Unreachable,
             Self::Changed(_) | Self::Lie(_) => Kind::Integrity,
             Self::Stopped(error) => error.kind(),

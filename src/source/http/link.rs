@@ -9,6 +9,7 @@ use url::Url;
 
 use super::client::Clients;
 use super::error::HttpError;
+use super::limits::Limits;
 use super::net::Net;
 use super::proxy::Proxies;
 use super::redirect::Place;
@@ -19,6 +20,8 @@ pub(in crate::source) struct Link {
     /// Whom to report to and to obey.
     pub(in crate::source) context: Context,
     pub(super) net: Arc<Net>,
+    /// How long servers are waited for.
+    pub(super) limits: Limits,
     clients: Clients,
     proxies: Proxies,
 }
@@ -30,9 +33,17 @@ impl Link {
     /// [`HttpError::Setting`] for certificates and proxies that cannot be used,
     /// [`HttpError::Setup`] when the system gives no threads or TLS cannot be set up.
     pub(in crate::source) fn new(context: Context) -> Result<Arc<Self>, HttpError> {
+        Self::within(context, Limits::default())
+    }
+
+    /// As [`Link::new`], with other limits.
+    ///
+    /// # Errors
+    /// As for [`Link::new`].
+    pub(super) fn within(context: Context, limits: Limits) -> Result<Arc<Self>, HttpError> {
         let proxies = Proxies::new(&context.network.proxies)?;
-        let clients = Clients::new(&context.network, &proxies, context.connections)?;
-        Ok(Arc::new(Self { context, net: Arc::new(Net::new()?), clients, proxies }))
+        let clients = Clients::new(&context.network, &proxies, context.connections, limits)?;
+        Ok(Arc::new(Self { context, net: Arc::new(Net::new()?), limits, clients, proxies }))
     }
 
     /// Runs `future` while the calling thread waits.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Failure, HttpError};
 use super::facts::Validator;
+use super::lanes::Lanes;
 use super::range::{Resume, judge_part};
 use super::request::{Remote, facts};
 use super::retry::Patience;
@@ -29,6 +30,7 @@ const LEAST_PART: u64 = 4096;
 /// An object whose server has proved its ranges.
 pub(super) struct Ranges {
     remote: Arc<Remote>,
+    lanes: Lanes,
     total: u64,
     validator: Validator,
     prefix: Vec<u8>,
@@ -50,7 +52,8 @@ impl Ranges {
         let mut prefix = Vec::new();
         let whole = remote.link.wait(fill_prefix(&remote, &mut first, &mut prefix))?;
         let first = Mutex::new(whole.then_some(first));
-        Ok(Self { remote, total, validator, prefix, first, proved: Mutex::new(false) })
+        let lanes = Lanes::new(remote.context().connections);
+        Ok(Self { remote, lanes, total, validator, prefix, first, proved: Mutex::new(false) })
     }
 
     fn read(&self, buf: &mut [u8], at: u64) -> Result<(), (u64, HttpError)> {
@@ -90,14 +93,23 @@ impl Ranges {
     /// Fills `buf` from `at` on; `done` tells how far it came.
     async fn fill(&self, buf: &mut [u8], at: u64, done: &mut usize) -> Result<(), HttpError> {
         let mut patience = Patience::default();
+        let mut lane = self.lanes.enter().await;
         while *done < buf.len() {
             let start = *done;
             let rest = buf.get_mut(start..).unwrap_or_default();
             let result = self.fill_some(rest, at.saturating_add(count(start)), done).await;
             patience.delivered(count(done.saturating_sub(start)));
-            if let Err(error) = result {
+            let Err(error) = result else { continue };
+            if !error.wants_fewer() {
                 self.remote.rest(&mut patience, error).await?;
+                continue;
             }
+            drop(lane);
+            if self.lanes.narrow() {
+                tracing::info!("{}: the server is busy; asking for one range at a time", self.remote.name);
+            }
+            self.remote.rest(&mut patience, error).await?;
+            lane = self.lanes.enter().await;
         }
         Ok(())
     }

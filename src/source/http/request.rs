@@ -17,6 +17,7 @@ use super::authority::{Again, Authority};
 use super::error::HttpError;
 use super::facts::{Facts, foreign_encoding};
 use super::link::Link;
+use super::pace::Pace;
 use super::redirect::{Place, named, next, same_origin};
 use super::refusal::{Side, refusal, shown};
 use super::resolve::Guard;
@@ -46,6 +47,7 @@ pub(in crate::source) struct Remote {
     first: Place,
     place: Mutex<Place>,
     answered: AtomicBool,
+    pace: Mutex<Pace>,
 }
 
 impl Remote {
@@ -75,6 +77,7 @@ impl Remote {
             place: Mutex::new(first.clone()),
             first,
             answered: AtomicBool::new(false),
+            pace: Mutex::default(),
         }
     }
 
@@ -146,28 +149,30 @@ impl Remote {
     /// The next bytes of a body; `None` at its proper end.
     ///
     /// # Errors
-    /// [`HttpError::Broken`] where it breaks, [`HttpError::Idle`], [`HttpError::Stopped`].
+    /// [`HttpError::Broken`] where it breaks, [`HttpError::Idle`], [`HttpError::Drips`],
+    /// [`HttpError::Stopped`].
     pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Chunk>, HttpError> {
-        let chunk = self.patiently(response.chunk()).await?.map_err(HttpError::of_body)?;
-        let Some(chunk) = chunk else { return Ok(None) };
+        let (limit, asked) = (self.context().idle_timeout, Instant::now());
+        let chunk = self.patiently(response.chunk(), limit).await?.ok_or(HttpError::Idle(limit))?;
+        let Some(chunk) = chunk.map_err(HttpError::of_body)? else { return Ok(None) };
         let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         self.context().progress.fetched.fetch_add(bytes, Relaxed);
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).came(bytes, asked.elapsed(), limit)?;
         Ok(Some(Box::new(chunk)))
     }
 
-    /// Waits for `future`, but not past the idle timeout and not after the wish to stop.
-    async fn patiently<F: Future>(&self, future: F) -> Result<F::Output, HttpError> {
+    /// Waits for `future`, but not longer than `limit`, which gives `None`, and not after the wish to stop.
+    async fn patiently<F: Future>(&self, future: F, limit: Duration) -> Result<Option<F::Output>, HttpError> {
         let mut future = pin!(future);
-        let limit = self.context().idle_timeout;
         let start = Instant::now();
         loop {
             self.context().stop.check().map_err(HttpError::Stopped)?;
             let left = limit.saturating_sub(start.elapsed());
             if let Ok(output) = tokio::time::timeout(left.min(STEP), future.as_mut()).await {
-                return Ok(output);
+                return Ok(Some(output));
             }
             if left.is_zero() {
-                return Err(HttpError::Idle(limit));
+                return Ok(None);
             }
         }
     }
@@ -209,8 +214,11 @@ impl Remote {
             request = request.headers(self.authority.headers());
         }
         self.context().progress.requests.fetch_add(1, Relaxed);
-        let answer = self.patiently(request.send()).await?;
-        answer.map_err(|error| HttpError::of_request(error, proxy))
+        let (idle, limit) = (self.context().idle_timeout, self.link.limits.answer);
+        let answer = self.patiently(request.send(), idle.min(limit)).await?;
+        let silence = if idle <= limit { HttpError::Idle(idle) } else { HttpError::Silent(limit) };
+        let answer = answer.ok_or(silence)?;
+        answer.map_err(|error| HttpError::of_request(error, proxy, self.link.limits.connect))
     }
 
     /// Whether what proves who asks may be sent to `place`.
@@ -236,13 +244,14 @@ impl Remote {
         Ok(response)
     }
 
-    /// The beginning of an error's body; where it breaks, what came before it.
+    /// The beginning of an error's body; where it breaks or takes too long, what came before it.
     async fn words(&self, response: &mut Response) -> Result<String, HttpError> {
-        let mut body = Vec::new();
+        let (mut body, start) = (Vec::new(), Instant::now());
         while body.len() < MOST_WORDS {
-            match self.patiently(response.chunk()).await? {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) | Err(_) => break,
+            let left = self.link.limits.words.saturating_sub(start.elapsed());
+            match self.patiently(response.chunk(), left).await? {
+                Some(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                _ => break,
             }
         }
         Ok(shown(&body))

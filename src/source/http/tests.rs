@@ -1,117 +1,22 @@
 //! The source against a server in this process that breaks its word on demand.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+mod crowd;
+mod forever;
+mod framing;
+mod server;
+mod waits;
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use server::{Reply, Server, Then, cut, honest, status, whole};
 
 use crate::error::{Error, Kind};
 use crate::io::{Input, ReadAt};
 use crate::source::{Context, from_argument, tests::context};
-
-/// One request as the server saw it; `number` counts from 1.
-#[derive(Clone, Debug)]
-struct Request {
-    number: usize,
-    path: String,
-    headers: String,
-    range: Option<(usize, Option<usize>)>,
-}
-
-impl Request {
-    fn has(&self, header: &str) -> bool {
-        self.headers.lines().any(|line| line.eq_ignore_ascii_case(header))
-    }
-}
-
-/// An answer: the head without the empty line, the body, and what follows it.
-struct Reply(String, Vec<u8>, Then);
-
-/// What the server does after an answer.
-enum Then {
-    Close,
-    /// Nothing, with the connection open.
-    Stall,
-}
-
-/// A server on this machine that lives as long as the test's process.
-struct Server {
-    origin: String,
-    seen: Arc<Mutex<Vec<Request>>>,
-}
-
-impl Server {
-    fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, answer) = (seen.clone(), Arc::new(answer));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (log, answer) = (log.clone(), answer.clone());
-                std::thread::spawn(move || converse(stream, &log, &*answer));
-            }
-        });
-        Self { origin, seen }
-    }
-
-    fn seen(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().clone()
-    }
-}
-
-fn converse(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Reply) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-    let Some(first) = lines.next() else { return };
-    let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let range = headers.iter().find_map(|line| line.strip_prefix("range: bytes=")).map(|range| {
-        let (start, last) = range.split_once('-').unwrap();
-        (start.parse().unwrap(), last.parse::<usize>().ok().map(|last| last + 1))
-    });
-    let path = first.split(' ').nth(1).unwrap().to_owned();
-    let request = {
-        let mut log = log.lock().unwrap();
-        let number = log.len() + 1;
-        log.push(Request { number, path, headers: headers.join("\n"), range });
-        log.last().unwrap().clone()
-    };
-    let Reply(head, body, then) = answer(&request);
-    let head = format!("HTTP/1.1 {}\r\nConnection: close\r\n\r\n", head.replace('\n', "\r\n"));
-    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-    if sent.is_ok() && matches!(then, Then::Stall) {
-        std::thread::sleep(Duration::from_secs(20));
-    }
-}
-
-/// What an honest server answers.
-fn honest(data: &[u8], validator: &str, request: &Request) -> Reply {
-    let Some((start, end)) = request.range else {
-        return whole(data, validator);
-    };
-    let end = end.unwrap_or(data.len());
-    let head = format!(
-        "206 Partial Content\n{validator}\nContent-Length: {}\nContent-Range: bytes {start}-{}/{}",
-        end - start,
-        end - 1,
-        data.len()
-    );
-    Reply(head, data[start..end].to_vec(), Then::Close)
-}
-
-fn whole(data: &[u8], validator: &str) -> Reply {
-    Reply(format!("200 OK\n{validator}\nContent-Length: {}", data.len()), data.to_vec(), Then::Close)
-}
-
-/// The same answer, broken off after `len` bytes.
-fn cut(Reply(head, mut body, _): Reply, len: usize) -> Reply {
-    body.truncate(len);
-    Reply(head, body, Then::Close)
-}
-
-fn status(head: &str) -> Reply {
-    Reply(format!("{head}\nContent-Length: 0"), Vec::new(), Then::Close)
-}
 
 const STRONG: &str = "ETag: \"one\"";
 const WEAK: &str = "ETag: W/\"one\"";
