@@ -21,12 +21,8 @@ pub use crate::source::fuzzing_registry::{challenges, configuration, manifest, r
 /// # Errors
 /// Whatever its head says against it.
 pub fn open_head(bytes: Vec<u8>) -> Result<(Layout, Vec<Codec>), Error> {
-    let choices = Choices {
-        format: FormatChoice::Auto,
-        compression: CompressionChoice::Auto,
-        workers: 1,
-        least: 0,
-    };
+    let choices =
+        Choices { format: FormatChoice::Auto, compression: CompressionChoice::Auto, workers: 1, least: 0 };
     let head = head::open(Input::Sequential(stream(bytes)), choices, &Tap::new(None))?;
     Ok((head.layout, head.codecs))
 }

@@ -13,6 +13,7 @@ mod differential;
 mod fixtures;
 mod forward;
 mod job;
+mod hostile;
 mod images;
 mod matrix;
 mod memory;
