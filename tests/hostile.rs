@@ -11,6 +11,7 @@ mod image;
 mod tables;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::common::child::own_peak;
 use crate::common::run::{self, Outcome, Run};
 use crate::common::{digest, workshop};
 
@@ -82,13 +84,18 @@ impl Cage {
     fn refuses(&mut self, name: &str, image: &[u8], (code, words): (i32, &str), left: Left) {
         let file = self.at("image");
         fs::write(&file, image).unwrap();
-        let from_file = self.import(&file);
+        self.refuses_file(name, &file, (code, words), left);
+        fs::remove_file(&file).unwrap();
+    }
+
+    /// The same of an image that is there already.
+    fn refuses_file(&mut self, name: &str, file: &Path, (code, words): (i32, &str), left: Left) {
+        let from_file = self.import(file);
         let state = if left == Left::SeenByLength { Left::Untouched } else { left };
         self.refusal(&format!("{name}, a file"), from_file, (code, words), state);
-        let from_pipe = self.import("-").fed(image);
+        let from_pipe = self.import("-").fed_from(file);
         let state = if left == Left::SeenByLength { Left::Emptied } else { left };
         self.refusal(&format!("{name}, a pipe"), from_pipe, (code, words), state);
-        fs::remove_file(&file).unwrap();
     }
 
     /// The disk poured from a file and from a pipe, `sum` its digest.
@@ -101,11 +108,15 @@ impl Cage {
         }
     }
 
-    /// An import over a target that was there before.
-    fn import(&self, source: impl AsRef<std::ffi::OsStr>) -> Run {
-        let run =
-            run::import(source, self.target()).args(["--force", "--max-size"]).arg(CAPACITY.to_string());
-        self.caged(run)
+    /// An import over a target that was there before and takes [`CAPACITY`] bytes.
+    fn import(&self, source: impl AsRef<OsStr>) -> Run {
+        self.import_within(CAPACITY, source)
+    }
+
+    /// The same, over one that takes `most` bytes.
+    fn import_within(&self, most: u64, source: impl AsRef<OsStr>) -> Run {
+        let run = run::import(source, self.target()).args(["--force", "--max-size"]);
+        self.caged(run.arg(most.to_string()))
     }
 
     fn caged(&self, run: Run) -> Run {
@@ -138,11 +149,12 @@ impl Cage {
     }
 
     fn note(&mut self, name: &str, right: bool, outcome: &Outcome) {
-        let words = outcome.stderr.lines().next().unwrap_or_default();
+        let words = outcome.stderr.lines().last().unwrap_or_default();
         if !right {
             self.failures.push(format!("{name}: {} {words}", outcome.code));
         }
-        if outcome.peak > MEMORY_LIMIT {
+        // A child inherits the most that its parent had, which is much where tests run in threads.
+        if outcome.peak > MEMORY_LIMIT && outcome.peak > own_peak() {
             self.failures.push(format!("{name}: {} MiB resident", outcome.peak >> 20));
         }
     }

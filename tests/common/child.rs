@@ -39,6 +39,13 @@ pub(crate) fn wait(child: &Child, limit: Duration) -> Ended {
     Ended { status, peak, cpu: time(usage.ru_utime) + time(usage.ru_stime), overdue }
 }
 
+/// The most memory that this process had resident, in bytes.
+pub(crate) fn own_peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
 /// Sends `signal` to `child`, which the caller has not waited for yet.
 pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();

@@ -93,8 +93,10 @@ fn the_largest_l1_table_takes_bounded_memory() {
     image = image.u64(last, 1);
     let file = cage.holds(&image);
     drop(image);
-    for (name, run) in [("a file", cage.import(&file)), ("a pipe", cage.import("-").fed_from(&file))] {
-        let run = run.args(["--max-size", "1T"]);
+    for (name, run) in [
+        ("a file", cage.import_within(1 << 40, &file)),
+        ("a pipe", cage.import_within(1 << 40, "-").fed_from(&file)),
+    ] {
         cage.refusal(name, run, (6, "reserved bits"), Left::Untouched);
     }
     cage.finish();
@@ -109,8 +111,11 @@ fn tables_of_nothing_but_pieces_take_bounded_memory() {
     let image = one_table(16, 1, 4, &entry, &[]).u64(FEATURES, 16);
     let file = cage.holds(&image);
     let sum = zeros(cage.workshop.path(), 1 << 30);
-    for (name, run) in [("a file", cage.import(&file)), ("a pipe", cage.import("-").fed_from(&file))] {
-        let outcome = cage.run(run.args(["--max-size", "1G"]));
+    for (name, run) in [
+        ("a file", cage.import_within(1 << 30, &file)),
+        ("a pipe", cage.import_within(1 << 30, "-").fed_from(&file)),
+    ] {
+        let outcome = cage.run(run);
         let right = outcome.code == 0 && digest::disk(&cage.target()) == sum;
         cage.note(name, right, &outcome);
     }

@@ -22,7 +22,12 @@ fn pack(codec: &str, bytes: &[u8]) -> Vec<u8> {
             encoder.finish().unwrap()
         }
         "xz" => liblzma::encode_all(bytes, 6).unwrap(),
-        "zstd" => zstd::bulk::compress(bytes, 3).unwrap(),
+        "zstd" => {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+            encoder.include_checksum(true).unwrap();
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        }
         _ => {
             let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
             encoder.write_all(bytes).unwrap();
@@ -68,7 +73,7 @@ fn bombs_end_at_the_target_and_zeros_take_no_space() {
         for (way, run) in [("a file", cage.import(&bomb)), ("a pipe", cage.import("-").fed_from(&bomb))] {
             cage.refusal(&name(way), run, (7, &CAPACITY.to_string()), Left::Emptied);
         }
-        let outcome = cage.run(cage.import(&bomb).args(["--max-size", "256M"]));
+        let outcome = cage.run(cage.import_within(256 << 20, &bomb));
         cage.note(&name("with room"), outcome.code == 0 && digest::disk(&cage.target()) == sum, &outcome);
         assert!(fs::metadata(cage.target()).unwrap().blocks() < 2048, "{codec}: zeros took space");
         // A bomb in a bomb.
@@ -85,13 +90,13 @@ fn streams_of_nothing_but_empty_members_are_read_in_linear_time() {
     let mut cage = Cage::of("codecs: empty members");
     for codec in CODECS {
         let file = cage.at("empty");
-        repeated(&file, &pack(codec, b""), 100_000);
+        repeated(&file, &pack(codec, b""), 20_000);
         for (way, run) in [("a file", cage.import(&file)), ("a pipe", cage.import("-").fed_from(&file))] {
             cage.refusal(&format!("{codec}, {way}"), run, (6, "empty"), Left::Untouched);
         }
         fs::remove_file(file).unwrap();
     }
-    let skips = b"\x50\x2a\x4d\x18\0\0\0\0".repeat(200_000);
+    let skips = b"\x50\x2a\x4d\x18\0\0\0\0".repeat(50_000);
     cage.refuses("skippable frames", &skips, (6, "empty"), Left::Untouched);
     assert!(cage.time < QUICK, "{:?}", cage.time);
     cage.finish();
@@ -115,10 +120,10 @@ fn windows_and_dictionaries_above_the_limit_are_refused_and_the_largest_allowed_
     // Every byte of the largest window is used.
     let file: PathBuf = cage.at("window");
     fs::write(&file, frame(0x88, 1200)).unwrap();
-    let outcome = cage.run(cage.import("-").fed_from(&file).args(["--max-size", "1G"]));
+    let outcome = cage.run(cage.import_within(1 << 30, "-").fed_from(&file));
     cage.note("zstd 128 MiB", outcome.code == 0, &outcome);
     fs::write(&file, pack("xz", &frame(0x88, 1200))).unwrap();
-    let outcome = cage.run(cage.import("-").fed_from(&file).args(["--max-size", "1G"]));
+    let outcome = cage.run(cage.import_within(1 << 30, "-").fed_from(&file));
     cage.note("zstd 128 MiB in xz", outcome.code == 0, &outcome);
     cage.finish();
 }
@@ -131,7 +136,7 @@ fn streams_that_break_off_or_go_on_are_refused() {
         let whole = pack(codec, &disk);
         let name = |what: &str| format!("{codec}, {what}");
         let cut = &whole[..whole.len() - 5];
-        cage.refuses(&name("cut"), cut, (5, codec), Left::Emptied);
+        cage.refuses(&name("cut"), cut, (5, codec), Left::Untouched);
         let mut bad = whole.clone();
         let middle = bad.len() / 2;
         bad[middle] ^= 0x10;
@@ -142,10 +147,10 @@ fn streams_that_break_off_or_go_on_are_refused() {
         cage.note(&name("damaged"), outcome.code == 5, &outcome);
         fs::remove_file(file).unwrap();
         let garbage = [&whole[..], b"garbage"].concat();
-        cage.refuses(&name("garbage behind"), &garbage, (5, codec), Left::Emptied);
+        cage.refuses(&name("garbage behind"), &garbage, (5, codec), Left::Untouched);
         let twice = pack(codec, &whole);
         cage.refuses(&name("twice"), &twice, (6, "twice"), Left::Untouched);
-        let magic = [&whole[..3], &[0x55; 600]].concat();
+        let magic = [&whole[..6], &[0x55; 600]].concat();
         let outcome = cage.run(cage.import("-").fed(magic));
         cage.note(&name("the magic alone"), matches!(outcome.code, 5 | 6), &outcome);
     }

@@ -41,7 +41,7 @@ impl Image {
         let image = Self(vec![0; usize::try_from(DATA + 2 * CLUSTER).unwrap()]);
         let image = image.header(12, 3 * CLUSTER, 1).u64(at(L1), L2 | COPIED);
         let image = image.l2(0, DATA | COPIED).l2(2, (DATA + CLUSTER) | COPIED);
-        image.bytes(at(DATA), &b"guest data ".repeat(744)[..at(2 * CLUSTER)])
+        image.bytes(at(DATA), &b"guest data ".repeat(745)[..at(2 * CLUSTER)])
     }
 
     /// A header of version 3 for a disk of `size` bytes in clusters of `1 << bits`; the refcount table is
