@@ -55,3 +55,8 @@ pub mod serve;
 pub mod clone;
 pub mod job;
 pub mod inspect;
+
+// What `tests/fuzz` reaches that is private otherwise.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;

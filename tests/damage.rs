@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use judge::Judge;
 
+use crate::common::child::own_peak;
 use crate::common::{noise, qemu, workshop};
 
 /// More than the loops are documented to take, and far less than a damaged size can ask for.
@@ -28,15 +29,8 @@ fn try_every_damage(name: &str, make: impl FnOnce(&Path) -> PathBuf) {
         }
     }
     judge.finish(damages.len());
-    let peak = peak_memory();
+    let peak = own_peak();
     assert!(peak < MEMORY_LIMIT, "{peak} bytes of memory");
-}
-
-/// The most memory that this process had resident.
-fn peak_memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// A disk of `len` bytes: noise, text, zeros, a short end.

@@ -14,6 +14,7 @@ mod fixtures;
 mod forward;
 mod full;
 mod job;
+mod hostile;
 mod images;
 mod matrix;
 mod memory;

@@ -21,9 +21,13 @@ use crate::io::Input;
 use crate::progress::{Progress, Stop};
 
 pub(crate) use facts::{DiskFault, ImageFault, image_fault, status, unreadable};
+#[cfg(feature = "fuzzing")]
+pub(crate) use http::fuzzing as fuzzing_http;
 pub(crate) use http::plain_client;
 pub use notes::{Notes, Version};
 pub use options::{Forwarding, NetworkOptions, ProxyOptions, RegistryOptions, Verification};
+#[cfg(feature = "fuzzing")]
+pub(crate) use registry::fuzzing as fuzzing_registry;
 pub use secret::Secret;
 
 /// What a source reports to, and what it obeys.

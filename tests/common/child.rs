@@ -13,6 +13,8 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     /// The most memory that it had resident, in bytes.
     pub(crate) peak: u64,
+    /// The processors' time that it took.
+    pub(crate) cpu: Duration,
     /// Whether the watchdog killed it.
     pub(crate) overdue: bool,
 }
@@ -32,8 +34,16 @@ pub(crate) fn wait(child: &Child, limit: Duration) -> Ended {
     waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
     drop(done);
     let overdue = watchdog.join().unwrap();
-    let (status, peak) = reap(pid);
-    Ended { status, peak, overdue }
+    let (status, usage) = reap(pid);
+    let peak = u64::try_from(usage.ru_maxrss).unwrap() * 1024;
+    Ended { status, peak, cpu: time(usage.ru_utime) + time(usage.ru_stime), overdue }
+}
+
+/// The most memory that this process had resident, in bytes.
+pub(crate) fn own_peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// Sends `signal` to `child`, which the caller has not waited for yet.
@@ -42,12 +52,17 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper of wait4 tells a child's peak memory")]
-fn reap(pid: Pid) -> (ExitStatus, u64) {
+fn reap(pid: Pid) -> (ExitStatus, libc::rusage) {
     let mut status = 0;
     // SAFETY: `rusage` is plain numbers, for which zero is valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers lead to live values of the types that wait4 fills.
     let reaped = unsafe { libc::wait4(pid.as_raw_pid(), &raw mut status, 0, &raw mut usage) };
     assert_eq!(reaped, pid.as_raw_pid(), "wait4: {}", std::io::Error::last_os_error());
-    (ExitStatus::from_raw(status), u64::try_from(usage.ru_maxrss).unwrap() * 1024)
+    (ExitStatus::from_raw(status), usage)
+}
+
+fn time(time: libc::timeval) -> Duration {
+    Duration::from_secs(u64::try_from(time.tv_sec).unwrap())
+        + Duration::from_micros(u64::try_from(time.tv_usec).unwrap())
 }

@@ -116,14 +116,19 @@ impl OciLayout {
             "architecture": arch, "os": "linux", "config": inner,
             "rootfs": { "type": "layers", "diff_ids": diffs },
         });
-        let config = self.blob(CONFIG, config.to_string().as_bytes());
+        let mut descriptor = self.image_of(&config.to_string(), layers);
+        descriptor["platform"] = json!({ "architecture": arch, "os": "linux" });
+        descriptor
+    }
+
+    /// Stores an image with the configuration `config`; its descriptor, which names no platform.
+    pub(crate) fn image_of(&self, config: &str, layers: &[Layer]) -> Value {
+        let config = self.blob(CONFIG, config.as_bytes());
         let layers: Vec<Value> =
             layers.iter().map(|layer| self.blob(&layer.media_type, &layer.bytes)).collect();
         let manifest =
             json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers });
-        let mut descriptor = self.blob(MANIFEST, manifest.to_string().as_bytes());
-        descriptor["platform"] = json!({ "architecture": arch, "os": "linux" });
-        descriptor
+        self.blob(MANIFEST, manifest.to_string().as_bytes())
     }
 
     /// Stores an index of images; its descriptor.

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 
 use super::child;
@@ -22,6 +22,8 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
     /// The most resident memory, in bytes.
     pub(crate) peak: u64,
+    /// The processors' time that it took.
+    pub(crate) cpu: Duration,
 }
 
 impl Outcome {
@@ -71,6 +73,8 @@ pub(crate) struct Run {
     command: Command,
     feed: Feed,
     limit: Duration,
+    /// Seconds of the processors' time, after which the system kills it.
+    cpu: Option<u64>,
 }
 
 /// A run that has begun.
@@ -91,7 +95,7 @@ pub(crate) fn diskpour() -> Run {
             command.env_remove(name);
         }
     }
-    Run { command, feed: Feed::Nothing, limit: Duration::from_secs(60) }
+    Run { command, feed: Feed::Nothing, limit: Duration::from_secs(60), cpu: None }
 }
 
 /// `diskpour import SOURCE TARGET` with a result in JSON and no progress.
@@ -148,10 +152,21 @@ impl Run {
         self
     }
 
+    /// In the directory `dir`, with `seconds` of the processors' time at most.
+    pub(crate) fn caged(mut self, dir: &Path, seconds: u64) -> Self {
+        self.command.current_dir(dir);
+        self.cpu = Some(seconds);
+        self
+    }
+
     pub(crate) fn start(mut self) -> Running {
         let stdin = if matches!(self.feed, Feed::Nothing) { Stdio::null() } else { Stdio::piped() };
         self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
+        if let Some(seconds) = self.cpu {
+            let limit = Rlimit { current: Some(seconds), maximum: Some(seconds) };
+            prlimit(Some(Pid::from_child(&child)), Resource::Cpu, limit).unwrap();
+        }
         let pipe = child.stdin.take();
         let feed = self.feed;
         let feeder = thread::spawn(move || pipe.and_then(|pipe| pour(feed, pipe)));
@@ -188,7 +203,7 @@ impl Running {
         let code = ended.status.code().or(ended.status.signal().map(|number| -number)).unwrap();
         // A crash is a failed test whatever was expected.
         assert!(code >= 0 && code != 101 && code != 134, "crashed, {code}: {stderr}");
-        Outcome { code, stdout, stderr, peak: ended.peak }
+        Outcome { code, stdout, stderr, peak: ended.peak, cpu: ended.cpu }
     }
 }
 

@@ -16,8 +16,8 @@ use crate::scratch::Scratch;
 const PIECE: usize = 64 << 10;
 /// What the bookkeeping of a piece takes, so that many small ones count.
 const OVERHEAD: u64 = 96;
-/// Places in scratch whose bookkeeping memory has room for: about 48 MiB of it.
-const PLACES: usize = 1 << 20;
+/// Places in scratch whose bookkeeping memory has room for: about 24 MiB of it.
+const PLACES: usize = 1 << 19;
 
 /// More waits than memory may hold, and there is no scratch.
 #[derive(Debug, thiserror::Error)]
@@ -368,7 +368,7 @@ mod tests {
         assert_eq!(small.in_memory, 0);
         let mut large = hold(OVERHEAD * bytes(PLACES), Some(dir.path()), &progress);
         let error = (0..=bytes(PLACES)).find_map(|at| large.insert(at * 2, &[0]).err()).unwrap();
-        assert!(error.to_string().contains("over more than 1048576 places"), "{error}");
+        assert!(error.to_string().contains("over more than 524288 places"), "{error}");
     }
 
     #[test]

@@ -31,12 +31,15 @@ use tables::Tables;
 use window::Window;
 use worker::{Job, Workers};
 
-/// Stretches whose bytes came before their table are placed when there are so many: 3 MiB of them.
-const LATE: usize = 1 << 16;
+/// Stretches that are placed at once: 3 MiB of them.
+const BATCH: usize = 1 << 16;
 
-/// Mappings of bytes to come that are kept at a time: 48 MiB of them. More mean that a table is looked
+/// Mappings of bytes to come that are kept at a time: 24 MiB of them. More mean that a table is looked
 /// at again after the last byte.
-const MAPPINGS: usize = 1 << 20;
+const MAPPINGS: usize = 1 << 19;
+
+/// So many L1 entries that name a table take as much memory as a mapping.
+const ENTRIES: usize = 3;
 
 /// Where bytes wait whose place is not known yet.
 #[derive(Clone, Debug)]
@@ -56,7 +59,7 @@ pub struct Forward<'a> {
     window: Window,
     tables: Tables,
     runs: Runs,
-    mappings: usize,
+    mappings: Option<usize>,
     hold: Hold<'a>,
     placed: Placed,
     workers: Workers<'a>,
@@ -80,7 +83,7 @@ impl<'a> Forward<'a> {
             claims,
             tables,
             runs: Runs::default(),
-            mappings: MAPPINGS,
+            mappings: None,
             hold: Hold::new(waiting, len, to.progress),
             placed: Placed::default(),
             workers: Workers::new(&header, to),
@@ -95,15 +98,15 @@ impl<'a> Forward<'a> {
     /// The same pass, which keeps at most `mappings` of bytes to come at a time.
     #[must_use]
     pub fn with_mappings(self, mappings: usize) -> Self {
-        Self { mappings, ..self }
+        Self { mappings: Some(mappings), ..self }
     }
 
     /// Pours the image that `stream` brings, from its first byte on, and reads the stream to its end.
     ///
-    /// Memory: three clusters and a MiB of the image at hand, the L1 table four times, up to 48 MiB
-    /// of mappings whose data is still to come and as much for those that come at once, up to 48 MiB of
-    /// places of data that may be mapped again, 2 MiB for each worker, the budget for what waits, and
-    /// up to 48 MiB of places in scratch.
+    /// Memory: three clusters and a MiB of the image at hand, the L1 table four times while it comes and
+    /// twice afterwards, up to 24 MiB of mappings whose data is still to come, up to 16 MiB of places of
+    /// data that may be mapped again, 2 MiB for each worker, the budget for what waits, and up to
+    /// 24 MiB of places in scratch.
     ///
     /// # Errors
     /// Whatever the stream or the target fail with; [`Qcow2Error`] for a damaged image; scratch
@@ -182,11 +185,11 @@ impl<'a> Forward<'a> {
                 }
             };
             let kept = self.runs.len().saturating_add(self.partly.len());
-            if kept > 0 && kept.saturating_add(extents.len()) > self.mappings {
+            if kept > 0 && kept.saturating_add(extents.len()) > self.room() {
                 return Ok(Some(slice));
             }
             self.take_in(extents)?;
-            if self.late.len() >= LATE {
+            if self.late.len() >= BATCH {
                 self.place_late()?;
             }
         }
@@ -229,16 +232,27 @@ impl<'a> Forward<'a> {
 
     /// Places the data in the window whose place is known.
     fn place(&mut self) -> Result<(), Error> {
-        let ready = self.runs.ready(self.window.end(), self.window.ended());
-        let jobs: Vec<Job> = ready.into_iter().map(Job::new).collect();
-        let consumed = self.workers.run(&jobs, &self.window, &self.hold)?;
-        for (job, consumed) in jobs.iter().zip(consumed) {
-            if job.extent.sharing == Sharing::Shared && !self.all_known() {
-                self.placed.remember(&job.extent);
+        loop {
+            let ready = self.runs.ready(self.window.end(), self.window.ended(), BATCH);
+            let more = ready.len() == BATCH;
+            let jobs: Vec<Job> = ready.into_iter().map(Job::new).collect();
+            let consumed = self.workers.run(&jobs, &self.window, &self.hold)?;
+            for (job, consumed) in jobs.iter().zip(consumed) {
+                if job.extent.sharing == Sharing::Shared && !self.all_known() {
+                    self.placed.remember(&job.extent);
+                }
+                self.claim(self.used_up(&job.extent, consumed));
             }
-            self.claim(self.used_up(&job.extent, consumed));
+            if !more {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Mappings of bytes to come for which there is memory; a large L1 table leaves less of it.
+    fn room(&self) -> usize {
+        let entries = self.tables.count().checked_div(ENTRIES).unwrap_or(0);
+        self.mappings.unwrap_or(MAPPINGS.saturating_sub(entries).max(BATCH))
     }
 
     /// The host range that is used up once `extent` has taken `consumed` bytes.

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use crate::format::addr::GuestOffset;
 use crate::format::extent::{Extent, Place};
 
-/// Stretches that are remembered: about 48 MiB of them. An image that shares more than that after
+/// Stretches that are remembered: about 16 MiB of them. An image that shares more than that after
 /// the bytes went by is refused.
-const CAPACITY: usize = 1 << 20;
+const CAPACITY: usize = 1 << 18;
 
 /// Stretches of the disk by the host offset that their bytes had.
 #[derive(Default)]

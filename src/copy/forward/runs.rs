@@ -10,6 +10,8 @@ use crate::format::extent::{Extent, Place, Sharing};
 #[derive(Default)]
 pub(super) struct Runs {
     heap: BinaryHeap<Reverse<Run>>,
+    /// Compressed clusters that the present step has met and that have not arrived whole.
+    partly: Vec<Reverse<Run>>,
     /// The lowest host offset of a compressed cluster that has arrived in part.
     waiting: Option<u64>,
 }
@@ -54,13 +56,19 @@ impl Runs {
     }
 
     /// Takes out what can be placed once the image has arrived up to `end`; `ended` when that is all.
-    pub(super) fn ready(&mut self, end: u64, ended: bool) -> Vec<Extent> {
+    ///
+    /// As many as `most` mean that there may be more.
+    pub(super) fn ready(&mut self, end: u64, ended: bool, most: usize) -> Vec<Extent> {
         let mut ready = Vec::new();
-        let mut partly = Vec::new();
         while self.heap.peek().is_some_and(|Reverse(run)| run.host < end) {
+            if ready.len() == most {
+                return ready;
+            }
             let Some(Reverse(run)) = self.heap.pop() else { break };
             match run.bound {
-                Some(bound) if !ended && run.host.saturating_add(bound) > end => partly.push(Reverse(run)),
+                Some(bound) if !ended && run.host.saturating_add(bound) > end => {
+                    self.partly.push(Reverse(run));
+                }
                 Some(_) => ready.push(run.extent(run.len)),
                 None => {
                     let here = run.len.min(end.saturating_sub(run.host));
@@ -73,8 +81,8 @@ impl Runs {
                 }
             }
         }
-        self.waiting = partly.iter().map(|Reverse(run)| run.host).min();
-        self.heap.extend(partly);
+        self.waiting = self.partly.iter().map(|Reverse(run)| run.host).min();
+        self.heap.extend(self.partly.drain(..));
         ready
     }
 
@@ -104,9 +112,11 @@ mod tests {
         let mut runs = Runs::default();
         runs.push(data(0, 100, 50));
         runs.push(data(500, 120, 10));
-        assert_eq!(runs.ready(100, false), []);
-        assert_eq!(runs.ready(125, false), [data(0, 100, 25), data(500, 120, 5)]);
-        assert_eq!(runs.ready(200, false), [data(25, 125, 25), data(505, 125, 5)]);
+        assert_eq!(runs.ready(100, false, 9), []);
+        assert_eq!(runs.ready(125, false, 9), [data(0, 100, 25), data(500, 120, 5)]);
+        assert_eq!(runs.ready(200, false, 1), [data(25, 125, 25)]);
+        assert_eq!(runs.ready(200, false, 1), [data(505, 125, 5)]);
+        assert_eq!(runs.ready(200, false, 1), []);
         assert_eq!(runs.missing(), None);
     }
 
@@ -116,9 +126,9 @@ mod tests {
         let cluster = Extent { guest: GuestOffset(0), len: 512, place, sharing: Sharing::Shared };
         let mut runs = Runs::default();
         runs.push(cluster);
-        assert_eq!(runs.ready(50, false), []);
+        assert_eq!(runs.ready(50, false, 9), []);
         assert_eq!(runs.waiting(), 10);
-        assert_eq!(runs.ready(60, true), [cluster]);
+        assert_eq!(runs.ready(60, true, 9), [cluster]);
         assert_eq!(runs.waiting(), u64::MAX);
     }
 }

@@ -18,9 +18,18 @@ pub(super) struct Tables {
     fixed: [Range<u64>; 3],
     /// How many of the L2 tables, in host order, were looked at.
     next: usize,
-    /// Tables that were put off, each from a slice on.
-    deferred: VecDeque<(usize, u32)>,
+    /// Tables that were put off, in host order.
+    deferred: VecDeque<Deferred>,
     cluster_size: u64,
+}
+
+/// Neighbours among the tables that were put off.
+struct Deferred {
+    /// Their numbers in host order: the first and one behind the last.
+    next: u32,
+    end: u32,
+    /// Where the first of them is read from; the others from their start.
+    slice: u32,
 }
 
 impl Tables {
@@ -103,14 +112,29 @@ impl Tables {
 
     /// The table that [`Tables::arrived`] returned is read again at the end, from `slice` on.
     pub(super) fn defer(&mut self, slice: u32) {
-        self.deferred.push_back((self.next, slice));
+        let next = u32::try_from(self.next).unwrap_or(u32::MAX);
+        let end = next.saturating_add(1);
+        match self.deferred.back_mut().filter(|last| last.end == next && slice == 0) {
+            Some(last) => last.end = end,
+            None => self.deferred.push_back(Deferred { next, end, slice }),
+        }
         self.took();
     }
 
     /// The next table that was put off, and from which slice on; it counts as taken in.
     pub(super) fn deferred(&mut self) -> Option<((HostOffset, u32), u32)> {
-        let (next, slice) = self.deferred.pop_front()?;
-        self.order().get(next).map(|table| (*table, slice))
+        let first = self.deferred.front_mut()?;
+        let (number, slice) = (first.next, std::mem::take(&mut first.slice));
+        first.next = number.saturating_add(1);
+        if first.next >= first.end {
+            self.deferred.pop_front();
+        }
+        self.order().get(usize::try_from(number).ok()?).map(|table| (*table, slice))
+    }
+
+    /// How many L1 entries name a table.
+    pub(super) fn count(&self) -> usize {
+        self.order().len()
     }
 
     /// Whether the L1 table and every L2 table were taken in.

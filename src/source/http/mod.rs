@@ -9,6 +9,8 @@ mod date;
 mod document;
 mod error;
 mod facts;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod lanes;
 mod limits;
 mod link;

@@ -11,6 +11,8 @@ mod challenge;
 mod digest;
 mod disk;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod layer;
 mod layout;
 mod local;
