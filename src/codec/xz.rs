@@ -5,6 +5,7 @@
 //! side by side: see [`blocks`].
 
 mod blocks;
+mod checked;
 mod crew;
 mod frames;
 mod queue;
@@ -91,18 +92,18 @@ mod tests {
     use liblzma::write::XzEncoder;
     use std::io::{Cursor, Read, Write};
 
-    fn encode(stream: Stream, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn encode(stream: Stream, bytes: &[u8]) -> Vec<u8> {
         let mut encoder = XzEncoder::new_stream(Vec::new(), stream);
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn xz(bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn xz(bytes: &[u8]) -> Vec<u8> {
         encode(Stream::new_easy_encoder(0, Check::Crc64).unwrap(), bytes)
     }
 
     /// Several blocks that tell their sizes.
-    fn blocks(bytes: &[u8], block: u64) -> Vec<u8> {
+    pub(super) fn blocks(bytes: &[u8], block: u64) -> Vec<u8> {
         let mut builder = MtStreamBuilder::new();
         builder.threads(2).block_size(block).preset(0).check(Check::Crc32);
         encode(builder.encoder().unwrap(), bytes)

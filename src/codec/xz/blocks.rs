@@ -5,20 +5,18 @@
 //! or takes too much memory, is decoded here and now, after all blocks before it, with its dictionary
 //! alone. Refuses to know: how threads work.
 
+use super::checked::Checked;
 use super::crew::Crew;
 use super::frames::{Found, Frames};
 use super::queue::{Fed, Next, PIECE, Piece, Plain};
 use super::{fault, over_limit};
 use crate::codec::XZ_MEMORY_LIMIT;
 use crate::codec::decoder::{Decode, Fault, Feed, Place, Step};
-use crate::sys::lzma::{Block, BlockDecoder, Outcome};
+use crate::sys::lzma::{Block, Outcome};
 
 /// What the threads may use together, in bytes: for two blocks of `xz -6 -T2` their 8 MiB
 /// dictionaries and 24 MiB of input or output each, and something for what follows.
 const PARALLEL_MEMORY: u64 = 80 << 20;
-
-/// The part of it that dictionaries may take.
-const DICTIONARIES: u64 = PARALLEL_MEMORY / 2;
 
 /// How a body is dealt with.
 enum Body {
@@ -35,10 +33,12 @@ enum Body {
 /// A decoder of .xz data, block by block.
 pub(super) struct Blocks {
     threads: usize,
+    /// Bytes that the threads may use together.
+    memory: u64,
     frames: Frames,
     body: Body,
     crew: Option<Crew>,
-    here: Option<BlockDecoder>,
+    here: Option<Checked>,
     /// What was taken from the crew, and the bytes of it that were given out.
     present: Option<Plain>,
     given: usize,
@@ -49,9 +49,21 @@ pub(super) struct Blocks {
 impl Blocks {
     /// A decoder with at most `threads` threads.
     pub(super) fn new(threads: usize) -> Result<Self, Fault> {
-        let frames = Frames::new()?;
-        let (present, failed) = (None, None);
-        Ok(Self { threads, frames, body: Body::None, crew: None, here: None, present, given: 0, failed })
+        Self::within(PARALLEL_MEMORY, threads)
+    }
+
+    fn within(memory: u64, threads: usize) -> Result<Self, Fault> {
+        Ok(Self {
+            threads,
+            memory,
+            frames: Frames::new()?,
+            body: Body::None,
+            crew: None,
+            here: None,
+            present: None,
+            given: 0,
+            failed: None,
+        })
     }
 
     /// Reads `bytes` as far as memory allows; returns how many.
@@ -96,8 +108,10 @@ impl Blocks {
         if memory > XZ_MEMORY_LIMIT {
             return Err(over_limit(memory));
         }
-        let most = usize::try_from(DICTIONARIES / memory.max(1)).unwrap_or(usize::MAX).min(self.threads);
-        let left = PARALLEL_MEMORY.saturating_sub(memory.saturating_mul(most as u64));
+        // Dictionaries get half of the memory at most.
+        let fitting = usize::try_from(self.memory / 2 / memory.max(1)).unwrap_or(usize::MAX);
+        let most = fitting.min(self.threads);
+        let left = self.memory.saturating_sub(memory.saturating_mul(most as u64));
         let buffers = usize::try_from(left).unwrap_or(usize::MAX) / PIECE;
         let body_limit = left / 4 * 3;
         if most > 1 && fits(&found.block, body_limit).is_some() {
@@ -106,7 +120,7 @@ impl Blocks {
             return self.push(found);
         }
         self.body = Body::Here;
-        self.here.get_or_insert_with(BlockDecoder::new).begin(found.block).map_err(fault)
+        self.here.get_or_insert_with(Checked::new).begin(found.block).map_err(fault)
     }
 
     fn push(&mut self, found: Found) -> Result<(), Fault> {
@@ -278,3 +292,6 @@ fn fits(block: &Block, limit: u64) -> Option<Sizes> {
     let body = block.body_len().filter(|len| *len <= limit)?;
     Some(Sizes { body, unpadded: block.unpadded_len()?, plain: block.plain_len()? })
 }
+
+#[cfg(test)]
+mod tests;

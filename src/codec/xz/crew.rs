@@ -139,10 +139,15 @@ impl Crew {
     #[cfg(test)]
     pub(super) fn wait_until(&self, ready: impl Fn(&Queue<Found>) -> bool) -> bool {
         let limit = std::time::Duration::from_secs(60);
-        let waiting = |both: &mut (Queue<Found>, Mode)| !ready(&both.0);
-        let (_guard, timeout) =
-            self.shared.changed.wait_timeout_while(self.shared.lock(), limit, waiting).unwrap();
-        !timeout.timed_out()
+        let (held, changed) = (self.shared.lock(), &self.shared.changed);
+        let (held, _) = changed.wait_timeout_while(held, limit, |held| !ready(&held.0)).unwrap();
+        ready(&held.0)
+    }
+
+    /// The most buffers that were ever used at once.
+    #[cfg(test)]
+    pub(super) fn peak(&self) -> usize {
+        self.shared.change(|queue| queue.peak())
     }
 }
 

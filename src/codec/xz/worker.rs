@@ -6,20 +6,21 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::checked::Checked;
 use super::crew::Shared;
 use super::fault;
 use super::frames::Found;
 use super::queue::{End, Fed, Input, Known, Piece, Plain, Queue};
 use crate::codec::decoder::Fault;
 use crate::io::is_zero;
-use crate::sys::lzma::{BlockDecoder, Outcome, Step};
+use crate::sys::lzma::{Outcome, Step};
 
 /// Blocks of zeros with longer bodies are not kept; 24 MiB of zeros take 4 KiB.
 const KNOWN_LIMIT: usize = 64 << 10;
 
 /// Decodes until the crew is dismissed.
 pub(super) fn work(shared: &Shared) {
-    let mut decoder = BlockDecoder::new();
+    let mut decoder = Checked::new();
     while let Some((number, found)) = shared.wait(Queue::task) {
         let end = guarded(|| decode(shared, &mut decoder, number, found));
         shared.change(|queue| queue.end(number, end));
@@ -32,7 +33,7 @@ fn guarded(work: impl FnOnce() -> End) -> End {
     ended.unwrap_or(End::Failed(Fault::Decoder("a decoding thread panicked; this is a defect")))
 }
 
-fn decode(shared: &Shared, decoder: &mut BlockDecoder, number: u64, found: Found) -> End {
+fn decode(shared: &Shared, decoder: &mut Checked, number: u64, found: Found) -> End {
     let mut hands =
         Hands { shared, number, input: None, taken: 0, sole: false, output: None, zeros: Some(0) };
     let end = hands.decode(decoder, found).err().unwrap_or(End::Good);
@@ -57,7 +58,7 @@ struct Hands<'a> {
 
 impl Hands<'_> {
     /// Decodes a block up to its good end.
-    fn decode(&mut self, decoder: &mut BlockDecoder, found: Found) -> Result<(), End> {
+    fn decode(&mut self, decoder: &mut Checked, found: Found) -> Result<(), End> {
         self.next_input()?;
         if let Some(known) = self.known(&found) {
             self.shared.change(|queue| queue.put(self.number, Plain::Zeros(known.plain)));
@@ -81,7 +82,7 @@ impl Hands<'_> {
         Ok(())
     }
 
-    fn step(&mut self, decoder: &mut BlockDecoder) -> Result<Step, End> {
+    fn step(&mut self, decoder: &mut Checked) -> Result<Step, End> {
         if self.output.is_none() {
             let buffer = self.shared.wait(|queue| queue.output_buffer(self.number)).ok_or(End::Cut)?;
             self.output = Some(Piece { buffer, len: 0 });

@@ -133,6 +133,22 @@ impl Block {
         known(len).filter(|len| *len > 0)
     }
 
+    /// The number of its integrity check in the format.
+    pub(crate) fn check(&self) -> u32 {
+        self.raw().check
+    }
+
+    /// Leaves verifying the integrity check to the caller.
+    pub(crate) fn leave_check(&mut self) {
+        // SAFETY: the block is live, and no decoder has it yet.
+        unsafe { (*self.0.as_ptr()).block.ignore_check = 1 };
+    }
+
+    /// The first bytes of the integrity check that is stored, once the block was decoded.
+    pub(crate) fn check_bytes<const N: usize>(&self) -> Option<[u8; N]> {
+        self.raw().raw_check.first_chunk().copied()
+    }
+
     /// What liblzma decodes by, and writes its findings to.
     pub(super) fn as_mut_ptr(&mut self) -> *mut ffi::lzma_block {
         // SAFETY: the block is live; nothing is read.
