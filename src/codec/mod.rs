@@ -5,7 +5,7 @@
 //!
 //! Memory is bounded: 256 KiB of input, and 48 KiB for gzip, 4 MiB for bzip2, the window for zstd (8 MiB
 //! or less by default, at most [`WINDOW_LIMIT`]). xz takes the dictionary (8 MiB by default, at most
-//! [`XZ_MEMORY_LIMIT`]) with one thread; with more, up to 96 MiB for files of several blocks.
+//! [`XZ_MEMORY_LIMIT`]); with several threads, up to 80 MiB for files of several blocks.
 //!
 //! Refuses to know: what the plain bytes are, and how they are looked for by magic.
 

@@ -2,64 +2,83 @@
 //!
 //! Memory: with one thread, and for blocks that do not tell their size or are large, the dictionary
 //! alone, at most [`XZ_MEMORY_LIMIT`]. Blocks that tell their size (`xz -T2` and more) are decoded
-//! side by side as long as their input, output and dictionaries fit [`PARALLEL_MEMORY`].
+//! side by side: see [`blocks`].
+
+mod blocks;
+mod checked;
+mod crew;
+mod frames;
+mod queue;
+mod worker;
 
 use super::XZ_MEMORY_LIMIT;
 use super::decoder::{Decode, Fault, Feed, Place, Step};
-use crate::sys::lzma::{Decoder, Outcome, Setup};
-
-/// What the threads may use together, in bytes: two blocks of `xz -6 -T2` (24 MiB of output, the
-/// 8 MiB dictionary and input each).
-const PARALLEL_MEMORY: u64 = 88 << 20;
+use crate::sys::lzma::{Decoder, Outcome};
+use blocks::Blocks;
 
 /// More threads than fit the memory are of no use.
 const THREADS_LIMIT: usize = 64;
 
 /// A decoder of .xz data.
-pub(super) struct Xz {
-    decoder: Decoder,
+pub(super) struct Xz(Way);
+
+enum Way {
+    /// Everything in the thread that reads.
+    Plain(Decoder),
+    /// Blocks in threads of their own.
+    Parallel(Box<Blocks>),
 }
 
 impl Xz {
     /// A decoder with at most `threads` threads.
     pub(super) fn new(threads: usize) -> Result<Self, Fault> {
-        let threads = u32::try_from(threads.min(THREADS_LIMIT)).unwrap_or(1);
-        let setup = Setup { threads, parallel_memory: PARALLEL_MEMORY, memory: XZ_MEMORY_LIMIT };
-        match Decoder::new(setup) {
-            Ok(decoder) => Ok(Self { decoder }),
-            Err(Outcome::NoMemory) => Err(NO_MEMORY),
-            Err(_) => Err(MISUSED),
+        if threads > 1 {
+            let blocks = Blocks::new(threads.min(THREADS_LIMIT))?;
+            return Ok(Self(Way::Parallel(Box::new(blocks))));
         }
-    }
-
-    fn over_limit(&mut self) -> Fault {
-        // Where the need cannot be found out, it is at least one more than the cap.
-        let need = self.decoder.needed_memory().unwrap_or(XZ_MEMORY_LIMIT + 1);
-        Fault::OverLimit { what: "dictionary", need, cap: XZ_MEMORY_LIMIT }
+        let decoder = Decoder::new(XZ_MEMORY_LIMIT).map_err(fault)?;
+        Ok(Self(Way::Plain(decoder)))
     }
 }
 
-const NO_MEMORY: Fault = Fault::Decoder("no memory left");
-const MISUSED: Fault = Fault::Decoder("liblzma refused the call");
-
 impl Decode for Xz {
     fn step(&mut self, feed: Feed<'_>, output: &mut [u8]) -> Step {
-        let ended = feed.last && feed.bytes.is_empty();
-        let step = if ended { self.decoder.finish(output) } else { self.decoder.run(feed.bytes, output) };
-        let place = match step.outcome {
-            Outcome::Going => Ok(Place::Inside),
-            Outcome::Ended => Ok(Place::Boundary),
-            Outcome::Damaged => Err(Fault::Damaged(
-                "a checksum, a size, the index or the coding is wrong, or trailing bytes are no padding",
-            )),
-            Outcome::NotXz => Err(Fault::Damaged("the data do not begin with the xz magic")),
-            Outcome::Unsupported => Err(Fault::Unsupported("an unknown filter, check or option")),
-            Outcome::MemoryLimit => Err(self.over_limit()),
-            Outcome::NoMemory => Err(NO_MEMORY),
-            Outcome::Misused => Err(MISUSED),
-        };
-        Step { taken: step.taken, made: step.made, place }
+        match &mut self.0 {
+            Way::Plain(decoder) => plain(decoder, feed, output),
+            Way::Parallel(blocks) => blocks.step(feed, output),
+        }
     }
+}
+
+fn plain(decoder: &mut Decoder, feed: Feed<'_>, output: &mut [u8]) -> Step {
+    let ended = feed.last && feed.bytes.is_empty();
+    let step = if ended { decoder.finish(output) } else { decoder.run(feed.bytes, output) };
+    let place = match step.outcome {
+        Outcome::Going => Ok(Place::Inside),
+        Outcome::Ended => Ok(Place::Boundary),
+        Outcome::MemoryLimit => Err(over_limit(decoder.needed_memory())),
+        failed => Err(fault(failed)),
+    };
+    Step { taken: step.taken, made: step.made, place }
+}
+
+/// What it means that liblzma did not go on.
+fn fault(outcome: Outcome) -> Fault {
+    match outcome {
+        Outcome::Damaged => Fault::Damaged(
+            "a checksum, a size, the index or the coding is wrong, or trailing bytes are no padding",
+        ),
+        Outcome::NotXz => Fault::Damaged("the data do not begin with the xz magic"),
+        Outcome::Unsupported => Fault::Unsupported("an unknown filter, check or option"),
+        // Where the need is not told, it is at least one more than the cap.
+        Outcome::MemoryLimit => over_limit(XZ_MEMORY_LIMIT + 1),
+        Outcome::NoMemory => Fault::Decoder("no memory left"),
+        Outcome::Going | Outcome::Ended | Outcome::Misused => Fault::Decoder("liblzma refused the call"),
+    }
+}
+
+fn over_limit(need: u64) -> Fault {
+    Fault::OverLimit { what: "dictionary", need, cap: XZ_MEMORY_LIMIT }
 }
 
 #[cfg(test)]
@@ -73,18 +92,18 @@ mod tests {
     use liblzma::write::XzEncoder;
     use std::io::{Cursor, Read, Write};
 
-    fn encode(stream: Stream, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn encode(stream: Stream, bytes: &[u8]) -> Vec<u8> {
         let mut encoder = XzEncoder::new_stream(Vec::new(), stream);
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn xz(bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn xz(bytes: &[u8]) -> Vec<u8> {
         encode(Stream::new_easy_encoder(0, Check::Crc64).unwrap(), bytes)
     }
 
     /// Several blocks that tell their sizes.
-    fn blocks(bytes: &[u8], block: u64) -> Vec<u8> {
+    pub(super) fn blocks(bytes: &[u8], block: u64) -> Vec<u8> {
         let mut builder = MtStreamBuilder::new();
         builder.threads(2).block_size(block).preset(0).check(Check::Crc32);
         encode(builder.encoder().unwrap(), bytes)

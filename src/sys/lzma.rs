@@ -1,25 +1,20 @@
-//! liblzma's decoders of the .xz format behind a safe type.
+//! liblzma's decoders of the .xz format behind safe types.
 //!
-//! The `liblzma` crate can neither set flags on the parallel decoder nor tell how much memory a
-//! refused stream asks for; this can. Refuses to know: readers, and what its outcomes mean to anyone.
+//! The `liblzma` crate can neither set flags on a decoder nor decode a block apart from its stream;
+//! this can. Refuses to know: readers, and what its outcomes mean to anyone.
+
+mod block;
+mod container;
 
 use std::mem;
 
 use liblzma_sys as ffi;
 
+pub(crate) use block::BlockDecoder;
+pub(crate) use container::{Block, IndexHash, STREAM_HEADER, StreamFlags};
+
 /// Several streams in one file, and no integrity check that would go unchecked.
 const FLAGS: u32 = ffi::LZMA_CONCATENATED | ffi::LZMA_TELL_UNSUPPORTED_CHECK;
-
-/// How a decoder is set up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Setup {
-    /// Threads that decode; 1 is the plain decoder.
-    pub(crate) threads: u32,
-    /// Bytes that the threads may use together; a block that needs more is decoded by one thread, unbuffered.
-    pub(crate) parallel_memory: u64,
-    /// Bytes that are never exceeded.
-    pub(crate) memory: u64,
-}
 
 /// What liblzma says after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,24 +55,12 @@ pub(crate) struct Decoder {
 unsafe impl Send for Decoder {}
 
 impl Decoder {
-    /// A decoder that expects the first byte of a file.
-    pub(crate) fn new(setup: Setup) -> Result<Self, Outcome> {
+    /// A decoder that expects the first byte of a file, and never takes more than `memory` bytes.
+    pub(crate) fn new(memory: u64) -> Result<Self, Outcome> {
         // SAFETY: all zero bytes are LZMA_STREAM_INIT.
-        let stream = unsafe { mem::zeroed() };
-        let mut decoder = Self { stream, action: ffi::LZMA_RUN };
-        let code = if setup.threads > 1 {
-            // SAFETY: all zero bytes are a valid `lzma_mt`: integers and null pointers.
-            let mut options: ffi::lzma_mt = unsafe { mem::zeroed() };
-            options.flags = FLAGS;
-            options.threads = setup.threads;
-            options.memlimit_threading = setup.parallel_memory;
-            options.memlimit_stop = setup.memory;
-            // SAFETY: both pointers are to live values; `options` is read during the call only.
-            unsafe { ffi::lzma_stream_decoder_mt(&raw mut decoder.stream, &raw const options) }
-        } else {
-            // SAFETY: the stream is initialised.
-            unsafe { ffi::lzma_stream_decoder(&raw mut decoder.stream, setup.memory, FLAGS) }
-        };
+        let mut decoder = Self { stream: unsafe { mem::zeroed() }, action: ffi::LZMA_RUN };
+        // SAFETY: the stream is initialised.
+        let code = unsafe { ffi::lzma_stream_decoder(&raw mut decoder.stream, memory, FLAGS) };
         match outcome(code) {
             Outcome::Going => Ok(decoder),
             refused => Err(refused),
@@ -86,61 +69,42 @@ impl Decoder {
 
     /// Decodes from `input` into `output` while more input is to come.
     pub(crate) fn run(&mut self, input: &[u8], output: &mut [u8]) -> Step {
-        self.code(input, output)
+        code(&mut self.stream, self.action, input, output)
     }
 
     /// Decodes what is left into `output` after all input was given to [`Decoder::run`].
     pub(crate) fn finish(&mut self, output: &mut [u8]) -> Step {
         self.action = ffi::LZMA_FINISH;
-        self.code(&[], output)
+        code(&mut self.stream, self.action, &[], output)
     }
 
     /// The bytes that the data need, after [`Outcome::MemoryLimit`].
-    pub(crate) fn needed_memory(&mut self) -> Option<u64> {
-        let limit = self.memory_limit();
+    pub(crate) fn needed_memory(&self) -> u64 {
         // SAFETY: the stream is initialised.
-        let usage = unsafe { ffi::lzma_memusage(&raw const self.stream) };
-        if usage > limit {
-            return Some(usage);
-        }
-        // The parallel decoder counts a dictionary only once it is there: let it be reserved
-        // (it is not touched without input) and ask again.
-        // SAFETY: the stream is initialised.
-        let lifted = unsafe { ffi::lzma_memlimit_set(&raw mut self.stream, u64::MAX) };
-        let step = self.code(&[], &mut []);
-        if lifted != ffi::LZMA_OK || step.outcome != Outcome::Going {
-            return None;
-        }
-        // SAFETY: the stream is initialised.
-        let usage = unsafe { ffi::lzma_memusage(&raw const self.stream) };
-        Some(usage).filter(|usage| *usage > limit)
-    }
-
-    fn memory_limit(&self) -> u64 {
-        // SAFETY: the stream is initialised.
-        unsafe { ffi::lzma_memlimit_get(&raw const self.stream) }
-    }
-
-    fn code(&mut self, input: &[u8], output: &mut [u8]) -> Step {
-        self.stream.next_in = input.as_ptr();
-        self.stream.avail_in = input.len();
-        self.stream.next_out = output.as_mut_ptr();
-        self.stream.avail_out = output.len();
-        // SAFETY: the pointers and lengths are those of live slices, and liblzma's threads work on
-        // buffers of their own: it keeps neither pointer after the call.
-        let code = unsafe { ffi::lzma_code(&raw mut self.stream, self.action) };
-        Step {
-            taken: input.len().saturating_sub(self.stream.avail_in),
-            made: output.len().saturating_sub(self.stream.avail_out),
-            outcome: outcome(code),
-        }
+        unsafe { ffi::lzma_memusage(&raw const self.stream) }
     }
 }
 
 impl Drop for Decoder {
     fn drop(&mut self) {
-        // SAFETY: the stream is initialised; this ends and joins liblzma's threads.
+        // SAFETY: the stream is initialised.
         unsafe { ffi::lzma_end(&raw mut self.stream) };
+    }
+}
+
+/// Lets liblzma work on `input` and `output`.
+fn code(stream: &mut ffi::lzma_stream, action: ffi::lzma_action, input: &[u8], output: &mut [u8]) -> Step {
+    stream.next_in = input.as_ptr();
+    stream.avail_in = input.len();
+    stream.next_out = output.as_mut_ptr();
+    stream.avail_out = output.len();
+    // SAFETY: the stream is initialised, the pointers and lengths are those of live slices, and
+    // liblzma keeps neither pointer after the call.
+    let code = unsafe { ffi::lzma_code(stream, action) };
+    Step {
+        taken: input.len().saturating_sub(stream.avail_in),
+        made: output.len().saturating_sub(stream.avail_out),
+        outcome: outcome(code),
     }
 }
 
@@ -155,17 +119,5 @@ fn outcome(code: ffi::lzma_ret) -> Outcome {
         ffi::LZMA_MEMLIMIT_ERROR => Outcome::MemoryLimit,
         ffi::LZMA_MEM_ERROR => Outcome::NoMemory,
         _ => Outcome::Misused,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parallel_decoder_is_one_in_which_cve_2025_31115_is_fixed() {
-        // SAFETY: no arguments, no state.
-        let version = unsafe { ffi::lzma_version_number() };
-        assert!(version >= 50_080_012, "{version} is before 5.8.1");
     }
 }
