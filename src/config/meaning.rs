@@ -11,7 +11,7 @@ use super::serve::{self, ServeMisuse};
 use super::{Command, Config, ImportConfig, InspectConfig, environment, network};
 use crate::format::preallocation::Preallocation;
 use crate::format::size;
-use crate::source::NetworkOptions;
+use crate::source::{Locator, NetworkOptions};
 
 /// The unit of disk sizes in bytes.
 const SECTOR: u64 = 512;
@@ -107,7 +107,7 @@ impl Pouring {
             return Err(Misuse::NoPatience);
         }
         Ok(ImportConfig {
-            source: String::new(),
+            source: Locator::default(),
             target: PathBuf::new(),
             content_type: ContentType::Kubevirt,
             format: self.image.format,

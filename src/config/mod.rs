@@ -23,9 +23,8 @@ use clap::FromArgMatches;
 
 use crate::format::digest::Checksum;
 use crate::format::preallocation::Preallocation;
-use crate::format::redact;
 use crate::matrix::Policy;
-use crate::source::NetworkOptions;
+use crate::source::{Locator, NetworkOptions};
 
 pub use choices::{
     Colour, CompressionChoice, ContentType, FormatChoice, LogLevel, OutputStyle, Overwrite, ProgressStyle,
@@ -99,8 +98,8 @@ impl Command {
 /// An import, as meant.
 #[derive(Clone)]
 pub struct ImportConfig {
-    /// Where the image is: a URL, a path or `-`. May hold a password.
-    pub source: String,
+    /// Where the image is.
+    pub source: Locator,
     /// The file or block device that takes the disk, or the directory that takes an archive.
     pub target: PathBuf,
     /// What the source holds.
@@ -146,8 +145,8 @@ pub struct ImportConfig {
 /// An inspection, as meant; the fields are those of [`ImportConfig`].
 #[derive(Clone)]
 pub struct InspectConfig {
-    /// Where the image is: a URL, a path or `-`. May hold a password.
-    pub source: String,
+    /// Where the image is.
+    pub source: Locator,
     /// The image's format.
     pub format: FormatChoice,
     /// The image's outermost compression.
@@ -168,12 +167,11 @@ pub struct InspectConfig {
     pub output: OutputStyle,
 }
 
-// A derived Debug would print the password that a source may hold.
+// A derived Debug would need one of what is said of the network, secrets and all.
 impl fmt::Debug for ImportConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = redact::url(&self.source);
         f.debug_struct("ImportConfig")
-            .field("source", &source)
+            .field("source", &self.source)
             .field("target", &self.target)
             .finish_non_exhaustive()
     }
@@ -181,7 +179,7 @@ impl fmt::Debug for ImportConfig {
 
 impl fmt::Debug for InspectConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InspectConfig").field("source", &redact::url(&self.source)).finish_non_exhaustive()
+        f.debug_struct("InspectConfig").field("source", &self.source).finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ mod file;
 mod http;
 mod notes;
 mod options;
+mod pem;
 mod registry;
 mod secret;
 mod setting;
@@ -24,7 +25,8 @@ pub(crate) use facts::{DiskFault, ImageFault, image_fault, status, unreadable};
 pub(crate) use http::plain_client;
 pub use notes::Notes;
 pub use options::{Forwarding, NetworkOptions, ProxyOptions, RegistryOptions, Verification};
-pub use secret::Secret;
+pub(crate) use pem::PemError;
+pub use secret::{Locator, Secret};
 
 /// What a source reports to, and what it obeys.
 #[derive(Clone)]

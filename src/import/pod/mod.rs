@@ -106,7 +106,7 @@ fn import(
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut config = configured(pod, volume)?;
     if let Some(node) = &pod.node_pull {
-        config.source = node::ready(node, &config.source, stop)?;
+        config.source = node::ready(node, &config.source, stop)?.into();
     }
     let context = context(&config, progress, stop);
     let notes = Arc::clone(&context.notes);

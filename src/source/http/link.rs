@@ -20,7 +20,7 @@ pub(in crate::source) struct Link {
     pub(in crate::source) context: Context,
     pub(super) net: Arc<Net>,
     clients: Clients,
-    proxies: Proxies,
+    pub(super) proxies: Proxies,
 }
 
 impl Link {

@@ -89,6 +89,10 @@ impl Registry {
         let none = |why| RegistryError::Reference { text: words::shown(text), why };
         let (scheme, rest) = scheme(text).ok_or_else(|| none("is no container image"))?;
         if scheme == "docker://" {
+            // A digest, which an @ comes before too, has no slash.
+            if rest.split_once('@').is_some_and(|(_, behind)| behind.contains('/')) {
+                return Err(RegistryError::Credentials.into());
+            }
             return Ok(Self { place: Place::Registry(Reference::parse(rest)?), context });
         }
         let (path, name) = match rest.split_once(':') {
