@@ -51,3 +51,4 @@ pub mod serve;
 pub mod clone;
 pub mod job;
 pub mod inspect;
+pub mod confine;

@@ -58,7 +58,7 @@ pub(super) fn config(args: Args) -> Result<Config, Misuse> {
         CommandArgs::Completions(args) => Command::Completions(args.shell),
         CommandArgs::Man(args) => Command::Man(args.page),
     };
-    Ok(Config { command, log_level: args.log_level, colour: environment::stderr_colour() })
+    Ok(Config::new(command, args.log_level))
 }
 
 fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {

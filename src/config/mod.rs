@@ -58,6 +58,16 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Whether logs may have colours.
     pub colour: Colour,
+    /// Files and directories of certificates that stand in for the system's.
+    pub system_certificates: Vec<PathBuf>,
+}
+
+impl Config {
+    /// What the environment says for whatever is to be done.
+    fn new(command: Command, log_level: LogLevel) -> Self {
+        let system_certificates = environment::system_certificates();
+        Self { command, log_level, colour: environment::stderr_colour(), system_certificates }
+    }
 }
 
 /// What to do.
@@ -192,8 +202,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Parsed, UsageEr
     let output = usage::output_of(&argv);
     if let Some(called) = pod::called(&argv) {
         let call = called.map_err(|error| UsageError::new(error.to_string(), OutputStyle::Text))?;
-        let command = Command::Worker(call.worker);
-        let config = Config { command, log_level: call.log_level, colour: environment::stderr_colour() };
+        let config = Config::new(Command::Worker(call.worker), call.log_level);
         return Ok(Parsed::Run(Box::new(config)));
     }
     let matches = match args::command().try_get_matches_from(&argv) {

@@ -28,6 +28,7 @@ use crate::report::{escaped, labels};
 use crate::source::{Context, Notes};
 
 use place::Volume;
+pub use place::{DATA, DEVICE, HEADERS, PROXY_CERTS, SCRATCH};
 
 /// What a pod is asked for and cannot do, whatever the source holds.
 #[derive(Debug, thiserror::Error)]

@@ -75,6 +75,12 @@ fn scheme(text: &str) -> Option<(&'static str, &str)> {
     })
 }
 
+/// The path on this machine in the name `text` of an image; none where a registry has it.
+pub(super) fn path(text: &str) -> Option<PathBuf> {
+    let (_, rest) = scheme(text).filter(|(scheme, _)| *scheme != "docker://")?;
+    rest.split(':').next().map(PathBuf::from)
+}
+
 /// What is wrong with the image that `error` speaks of.
 pub(super) fn fault(error: &Error) -> Option<ImageFault> {
     error.find::<RegistryError>()?.fault()
