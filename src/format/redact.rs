@@ -22,9 +22,13 @@ pub fn url(url: &str) -> String {
     let host = rest.rfind('@').filter(|_| suspect).map(|at| rest.split_at(at).1);
     let (user, rest) = host.map_or(("", rest), |host| (HIDDEN, host));
     let Some((path, query)) = rest.split_once('?') else { return format!("{scheme}://{user}{rest}") };
-    // Signs that follow the URL in a sentence belong to the sentence; a query may hold them too.
+    format!("{scheme}://{user}{path}?{HIDDEN}{}", behind(query))
+}
+
+/// The signs that follow a URL with `query` in a sentence, and belong to that; a query may hold them too.
+fn behind(query: &str) -> &str {
     let end = query.trim_end_matches(['\'', '"', '`', ')', ',', ':', ';', ' ', '\n']).len();
-    format!("{scheme}://{user}{path}?{HIDDEN}{}", query.split_at(end).1)
+    query.split_at(end).1
 }
 
 /// `text` without its secrets where it was meant to be a URL, as in `http:/user:password@host`.
@@ -35,7 +39,7 @@ fn meant(text: &str) -> String {
     let rest =
         rest.rfind('@').map_or_else(|| rest.to_owned(), |at| format!("{HIDDEN}{}", rest.split_at(at).1));
     match rest.split_once('?') {
-        Some((path, _)) => format!("{front}{path}?{HIDDEN}"),
+        Some((path, query)) => format!("{front}{path}?{HIDDEN}{}", behind(query)),
         None => format!("{front}{rest}"),
     }
 }
@@ -69,6 +73,7 @@ mod tests {
             ("https://host/x?a='s3'&sig=s3)cr3t, no", "https://host/x?***, no"),
             ("(http:/u:s3cr3t@host/x) is", "(http:***@host/x) is"),
             ("https:u:s3cr3t@host/x?sig=s3cr3t", "https:***@host/x?***"),
+            ("http:/u:s3cr3t@host/x?sig=s3cr3t: no", "http:***@host/x?***: no"),
             ("docker:/u:s3cr3t@host/x", "docker:***@host/x"),
             ("http: no", "http: no"),
             ("`https://u:s3cr3t@host/x?sig=s3cr3t` is two\nlines", "`https://***@host/x?***` is two\nlines"),

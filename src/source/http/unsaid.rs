@@ -5,11 +5,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::HeaderMap;
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
+use super::authority::basic;
 use super::error::HttpError;
+use super::userinfo::taken_from;
 
 /// What stands where a secret was.
 const HIDDEN: &str = "***";
@@ -37,9 +39,8 @@ impl Unsaid {
 
     /// Adds the credentials and the query of `url`.
     pub(super) fn url(mut self, url: &Url) -> Self {
-        if let Some(password) = url.password() {
-            self.form(password);
-            self.add(&STANDARD.encode(format!("{}:{password}", url.username())));
+        if let Some(credentials) = taken_from(&mut url.clone()) {
+            self = self.headers(&HeaderMap::from_iter([(AUTHORIZATION, basic(&credentials))]));
         }
         if let Some(query) = url.query() {
             self.form(query);
@@ -107,7 +108,7 @@ impl Unsaid {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::{AUTHORIZATION, HeaderValue};
+    use reqwest::header::HeaderValue;
 
     use super::*;
 
@@ -131,6 +132,14 @@ mod tests {
             ("version 1", "version 1"),
         ] {
             assert_eq!(unsaid().out_of(said), shown);
+        }
+    }
+
+    #[test]
+    fn a_proxys_password_is_known_in_the_forms_that_it_travels_in() {
+        let unsaid = Unsaid::default().url(&Url::parse("http://me:s3c%2fr3t@proxy:3128").unwrap());
+        for said in ["Basic bWU6czNjL3IzdA==", "bWU6czNjL3IzdA==", "me:s3c/r3t", "s3c/r3t", "s3c%2Fr3t"] {
+            assert_eq!(unsaid.out_of(said), "***");
         }
     }
 
