@@ -55,6 +55,7 @@ pub mod serve;
 pub mod clone;
 pub mod job;
 pub mod inspect;
+pub mod confine;
 
 // What `tests/fuzz` reaches that is private otherwise.
 #[cfg(feature = "fuzzing")]

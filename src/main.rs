@@ -11,6 +11,7 @@ use std::{io, panic};
 use diskpour::config::{
     self, Command, Config, ImportConfig, InspectConfig, JobConfig, OutputStyle, Parsed, ServeConfig,
 };
+use diskpour::confine::confine;
 use diskpour::error::{Error, Kind};
 use diskpour::inspect::Inspection;
 use diskpour::progress::Stop;
@@ -40,6 +41,8 @@ fn main() {
 fn run(config: Config) -> u8 {
     let pen = Pen::default();
     report::start_log(config.log_level, config.colour, &pen);
+    // Before the first thread, as what a thread has it keeps.
+    confine(&config);
     if let Command::Worker(worker) = config.command {
         return pods::work(worker, &pen);
     }

@@ -20,6 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use bench::Bench;
+pub(crate) use bench::importer;
 
 use crate::common::apart::apart;
 use crate::common::pod::{self, Pod};

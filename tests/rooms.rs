@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::common::project;
 
 /// The rooms in the order of the design: each uses only those before it.
-const ROOMS: [&str; 25] = [
+const ROOMS: [&str; 26] = [
     "error", "format", "io", "progress", "sys", "codec", "scratch", "journal", "sink", "image", "archive",
     "source", "matrix", "plan", "copy", "config", "report", "import", "serve", "clone", "job", "inspect",
-    "fuzzing", "main", "lib",
+    "confine", "fuzzing", "main", "lib",
 ];
 
 const LONGEST: usize = 400;

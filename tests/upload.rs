@@ -47,7 +47,7 @@ impl Papers {
     }
 
     /// A server that takes uploads of [`NAME`].
-    fn receiver(&self, target: &Path, options: &[&str]) -> Receiver {
+    pub(crate) fn receiver(&self, target: &Path, options: &[&str]) -> Receiver {
         let (cert, key, ca) = (self.at("server.crt"), self.at("server.key"), self.at("ca.crt"));
         let tls = ["--tls-cert", &cert, "--tls-key", &key, "--client-ca", &ca, "--client-name", NAME];
         Receiver::start(target, &[&tls, options].concat())

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::outlet::Feed;
 use crate::config::ClonePod;
 use crate::error::{Classify, Error, Kind};
-use crate::source::plain_client;
+use crate::source::{PemError, plain_client};
 
 /// The header that says what the body is.
 const CONTENT_TYPE: &str = "x-cdi-content-type";
@@ -125,7 +125,7 @@ fn tls(config: &ClonePod) -> Result<ClientConfig, PostError> {
     }
     let chain = certificates("CLIENT_CERT", &config.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(config.key.reveal().as_bytes());
-    let key = key.map_err(|cause| unusable("CLIENT_KEY", cause))?;
+    let key = key.map_err(|cause| unusable("CLIENT_KEY", PemError::from(cause)))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions();
@@ -138,7 +138,7 @@ fn tls(config: &ClonePod) -> Result<ClientConfig, PostError> {
 
 fn certificates(name: &'static str, text: &str) -> Result<Vec<CertificateDer<'static>>, PostError> {
     let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    let found = found.map_err(|cause| unusable(name, cause))?;
+    let found = found.map_err(|cause| unusable(name, PemError::from(cause)))?;
     if found.is_empty() { Err(PostError::Empty(name)) } else { Ok(found) }
 }
 

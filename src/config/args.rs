@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, NonEmptyStringValueParser, Resettable};
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser, Resettable, TypedValueParser};
 use clap::{Arg, CommandFactory, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
 
@@ -18,6 +18,7 @@ use crate::format::digest::Checksum;
 use crate::format::preallocation::Preallocation;
 use crate::format::{size, time};
 use crate::matrix::Policy;
+use crate::source::Locator;
 
 const IMAGE: &str = "What the image is";
 pub(super) const WAIT: &str = "Where bytes wait";
@@ -65,7 +66,7 @@ bytes, 6 image refused, 7 no space, 42 scratch required, 130 or 143 signal.";
 
 /// Pours a virtual machine's disk image from anywhere into a block device or a
 /// file.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "diskpour", version, max_term_width = 80, propagate_version = true)]
 #[command(after_help = PODS)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
@@ -79,7 +80,7 @@ pub(super) struct Args {
     pub(super) log_level: LogLevel,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(super) enum CommandArgs {
     Import(Box<ImportArgs>),
     Inspect(InspectArgs),
@@ -94,15 +95,15 @@ pub(super) enum CommandArgs {
 ///
 /// The image is decoded while it arrives, and every byte goes straight to its
 /// place. The first MiB of the disk is written last, after every check.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(after_help = ENVIRONMENT, after_long_help = IMPORT_EXAMPLES)]
 pub(super) struct ImportArgs {
     /// https:// or docker:// URL, path, or - for standard input
     ///
     /// Also http:// and file://; for container images on this machine oci:DIR,
     /// oci-archive:FILE and docker-archive:FILE, with :REF behind if need be.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(super) source: String,
+    #[arg(value_parser = NonEmptyStringValueParser::new().map(Locator::from))]
+    pub(super) source: Locator,
 
     /// A new or existing file, or a block device; a directory for an archive
     ///
@@ -265,15 +266,15 @@ pub(super) struct OutputArgs {
 }
 
 /// Say what an image is and what an import would do; writes nothing
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(after_help = ENVIRONMENT)]
 pub(super) struct InspectArgs {
     /// https:// or docker:// URL, path, or - for standard input
     ///
     /// Also http:// and file://; for container images on this machine oci:DIR,
     /// oci-archive:FILE and docker-archive:FILE, with :REF behind if need be.
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(super) source: String,
+    #[arg(value_parser = NonEmptyStringValueParser::new().map(Locator::from))]
+    pub(super) source: Locator,
 
     #[command(flatten)]
     pub(super) image: ImageArgs,

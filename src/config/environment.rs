@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use super::choices::{Colour, ProgressChoice, ProgressStyle};
 
@@ -14,6 +15,11 @@ pub(super) fn variable(name: impl AsRef<std::ffi::OsStr>) -> Option<OsString> {
 /// The variable `name` as text; an empty one counts as unset.
 pub(super) fn text(name: &str) -> Option<String> {
     variable(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Where variables that other programs know too say that the certificates of the system are.
+pub(super) fn system_certificates() -> Vec<PathBuf> {
+    ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(variable).map(PathBuf::from).collect()
 }
 
 /// Every variable, as `NAME=value`.

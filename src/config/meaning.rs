@@ -11,7 +11,7 @@ use super::serve::{self, ServeMisuse};
 use super::{Command, Config, ImportConfig, InspectConfig, environment, network};
 use crate::format::preallocation::Preallocation;
 use crate::format::size;
-use crate::source::NetworkOptions;
+use crate::source::{Locator, NetworkOptions};
 
 /// The unit of disk sizes in bytes.
 const SECTOR: u64 = 512;
@@ -58,7 +58,7 @@ pub(super) fn config(args: Args) -> Result<Config, Misuse> {
         CommandArgs::Completions(args) => Command::Completions(args.shell),
         CommandArgs::Man(args) => Command::Man(args.page),
     };
-    Ok(Config { command, log_level: args.log_level, colour: environment::stderr_colour() })
+    Ok(Config::new(command, args.log_level))
 }
 
 fn import(args: ImportArgs) -> Result<ImportConfig, Misuse> {
@@ -108,7 +108,7 @@ impl Pouring {
             return Err(Misuse::NoPatience);
         }
         Ok(ImportConfig {
-            source: String::new(),
+            source: Locator::default(),
             target: PathBuf::new(),
             content_type: ContentType::Kubevirt,
             format: self.image.format,

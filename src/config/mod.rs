@@ -23,9 +23,8 @@ use clap::FromArgMatches;
 
 use crate::format::digest::Checksum;
 use crate::format::preallocation::Preallocation;
-use crate::format::redact;
 use crate::matrix::Policy;
-use crate::source::NetworkOptions;
+use crate::source::{Locator, NetworkOptions};
 
 pub use choices::{
     Colour, CompressionChoice, ContentType, FormatChoice, LogLevel, OutputStyle, Overwrite, ProgressStyle,
@@ -59,6 +58,16 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Whether logs may have colours.
     pub colour: Colour,
+    /// Files and directories of certificates that stand in for the system's.
+    pub system_certificates: Vec<PathBuf>,
+}
+
+impl Config {
+    /// What the environment says for whatever is to be done.
+    fn new(command: Command, log_level: LogLevel) -> Self {
+        let system_certificates = environment::system_certificates();
+        Self { command, log_level, colour: environment::stderr_colour(), system_certificates }
+    }
 }
 
 /// What to do.
@@ -99,8 +108,8 @@ impl Command {
 /// An import, as meant.
 #[derive(Clone)]
 pub struct ImportConfig {
-    /// Where the image is: a URL, a path or `-`. May hold a password.
-    pub source: String,
+    /// Where the image is.
+    pub source: Locator,
     /// The file or block device that takes the disk, or the directory that takes an archive.
     pub target: PathBuf,
     /// What the source holds.
@@ -148,8 +157,8 @@ pub struct ImportConfig {
 /// An inspection, as meant; the fields are those of [`ImportConfig`].
 #[derive(Clone)]
 pub struct InspectConfig {
-    /// Where the image is: a URL, a path or `-`. May hold a password.
-    pub source: String,
+    /// Where the image is.
+    pub source: Locator,
     /// The image's format.
     pub format: FormatChoice,
     /// The image's outermost compression.
@@ -170,12 +179,11 @@ pub struct InspectConfig {
     pub output: OutputStyle,
 }
 
-// A derived Debug would print the password that a source may hold.
+// A derived Debug would need one of what is said of the network, secrets and all.
 impl fmt::Debug for ImportConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = redact::url(&self.source);
         f.debug_struct("ImportConfig")
-            .field("source", &source)
+            .field("source", &self.source)
             .field("target", &self.target)
             .finish_non_exhaustive()
     }
@@ -183,7 +191,7 @@ impl fmt::Debug for ImportConfig {
 
 impl fmt::Debug for InspectConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InspectConfig").field("source", &redact::url(&self.source)).finish_non_exhaustive()
+        f.debug_struct("InspectConfig").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
@@ -196,8 +204,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Parsed, UsageEr
     let output = usage::output_of(&argv);
     if let Some(called) = pod::called(&argv) {
         let call = called.map_err(|error| UsageError::new(error.to_string(), OutputStyle::Text))?;
-        let command = Command::Worker(call.worker);
-        let config = Config { command, log_level: call.log_level, colour: environment::stderr_colour() };
+        let config = Config::new(Command::Worker(call.worker), call.log_level);
         return Ok(Parsed::Run(Box::new(config)));
     }
     let matches = match args::command().try_get_matches_from(&argv) {

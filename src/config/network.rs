@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser, StringValueParser, TypedValueParser};
 
 use super::environment::text;
 use crate::source::{Forwarding, NetworkOptions, ProxyOptions, RegistryOptions, Secret, Verification};
@@ -12,7 +12,7 @@ const NETWORK: &str = "Network";
 const REGISTRY: &str = "Container registries";
 
 /// What a command that reads from the network takes.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(next_help_heading = NETWORK)]
 pub(super) struct NetworkArgs {
     /// User at the source's origin
@@ -29,8 +29,9 @@ pub(super) struct NetworkArgs {
     /// Header of every request; may be given again
     ///
     /// For values that are no secrets: arguments are visible to other users.
-    #[arg(long, value_name = "NAME: VALUE", env = "DISKPOUR_HEADER", hide_env = true)]
-    header: Vec<String>,
+    #[arg(long, value_name = "NAME: VALUE", value_parser = StringValueParser::new().map(Secret::new))]
+    #[arg(env = "DISKPOUR_HEADER", hide_env = true)]
+    header: Vec<Secret>,
 
     /// File with a header on each line; may be given again
     #[arg(long, value_name = "FILE", env = "DISKPOUR_HEADER_FILE", hide_env = true)]

@@ -262,7 +262,7 @@ pub(super) fn meaning(args: ServeArgs) -> Result<ServeConfig, Misuse> {
         progress: args.progress,
         output: args.output,
     };
-    let import = ImportConfig { source: "the upload".to_owned(), target: args.target, ..pouring.meaning()? };
+    let import = ImportConfig { source: "the upload".into(), target: args.target, ..pouring.meaning()? };
     Ok(ServeConfig { listen, security, import, pod: None })
 }
 

@@ -27,7 +27,7 @@ fn import(line: &str) -> ImportConfig {
 #[test]
 fn the_defaults_are_those_of_the_manual() {
     let config = import("http://host/x disk.img");
-    assert_eq!(config.source, "http://host/x");
+    assert_eq!(&*config.source, "http://host/x");
     assert_eq!(config.target.to_str(), Some("disk.img"));
     assert_eq!((config.content_type, config.format), (ContentType::Kubevirt, FormatChoice::Auto));
     assert_eq!(config.compression, CompressionChoice::Auto);
@@ -122,7 +122,7 @@ fn passwords_in_urls_are_never_repeated() {
     }
     let config = import("http://u:s3cr3t@host/x b");
     assert!(!format!("{config:?}").contains("s3cr3t"));
-    assert_eq!(config.source, "http://u:s3cr3t@host/x");
+    assert_eq!(&*config.source, "http://u:s3cr3t@host/x");
 }
 
 #[test]

@@ -3,6 +3,9 @@
 /// What stands where a secret was.
 const HIDDEN: &str = "***";
 
+/// What begins a URL in which a slash is missing.
+const SCHEMES: [&str; 3] = ["http:", "https:", "docker:"];
+
 /// `text` without the user names, passwords and query strings of the URLs in it.
 #[must_use]
 pub fn urls(text: &str) -> String {
@@ -12,16 +15,33 @@ pub fn urls(text: &str) -> String {
 /// `url` as a whole without its secrets, even where it holds spaces; other text stays as it is.
 #[must_use]
 pub fn url(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else { return meant(url) };
     let (authority, _) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     // A password with a bare slash in it makes no valid URL, and is still a secret.
     let suspect = authority.contains('@') || !is_host(authority);
     let host = rest.rfind('@').filter(|_| suspect).map(|at| rest.split_at(at).1);
     let (user, rest) = host.map_or(("", rest), |host| (HIDDEN, host));
     let Some((path, query)) = rest.split_once('?') else { return format!("{scheme}://{user}{rest}") };
-    // Quotes that follow the URL in a sentence belong to the sentence.
-    let end = query.find(['\'', '"', '`', ')', ' ', '\n']).unwrap_or(query.len());
-    format!("{scheme}://{user}{path}?{HIDDEN}{}", query.split_at(end).1)
+    format!("{scheme}://{user}{path}?{HIDDEN}{}", behind(query))
+}
+
+/// The signs that follow a URL with `query` in a sentence, and belong to that; a query may hold them too.
+fn behind(query: &str) -> &str {
+    let end = query.trim_end_matches(['\'', '"', '`', ')', ',', ':', ';', ' ', '\n']).len();
+    query.split_at(end).1
+}
+
+/// `text` without its secrets where it was meant to be a URL, as in `http:/user:password@host`.
+fn meant(text: &str) -> String {
+    let front = SCHEMES.into_iter().find_map(|scheme| Some((text.find(scheme)?, scheme)));
+    let Some((at, scheme)) = front else { return text.to_owned() };
+    let (front, rest) = text.split_at(at.saturating_add(scheme.len()));
+    let rest =
+        rest.rfind('@').map_or_else(|| rest.to_owned(), |at| format!("{HIDDEN}{}", rest.split_at(at).1));
+    match rest.split_once('?') {
+        Some((path, query)) => format!("{front}{path}?{HIDDEN}{}", behind(query)),
+        None => format!("{front}{rest}"),
+    }
 }
 
 /// Whether `authority` can be a host with a port, so that nothing in it is a secret.
@@ -50,6 +70,12 @@ mod tests {
             ("https://u:s3?cr3t@host/x", "https://***@host/x"),
             ("https://u:s3#cr@3t@host/x", "https://***@host/x"),
             ("https://host/x?sig=s3cr3t", "https://host/x?***"),
+            ("https://host/x?a='s3'&sig=s3)cr3t, no", "https://host/x?***, no"),
+            ("(http:/u:s3cr3t@host/x) is", "(http:***@host/x) is"),
+            ("https:u:s3cr3t@host/x?sig=s3cr3t", "https:***@host/x?***"),
+            ("http:/u:s3cr3t@host/x?sig=s3cr3t: no", "http:***@host/x?***: no"),
+            ("docker:/u:s3cr3t@host/x", "docker:***@host/x"),
+            ("http: no", "http: no"),
             ("`https://u:s3cr3t@host/x?sig=s3cr3t` is two\nlines", "`https://***@host/x?***` is two\nlines"),
             ("a http://u:s3cr3t@a/ and http://u:s3cr3t@b/", "a http://***@a/ and http://***@b/"),
         ];

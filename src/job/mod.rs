@@ -60,7 +60,7 @@ fn words(config: &JobConfig) -> Vec<String> {
     };
     let secrets = &config.secrets;
     let found = |name: &Option<String>, word: String| name.as_ref().map(|_| word);
-    let mut words = vec!["import".to_owned(), config.source.clone(), target];
+    let mut words = vec!["import".to_owned(), config.source.to_string(), target];
     words.extend(
         [
             secrets.username.as_ref().map(|user| format!("--username={user}")),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::to_yaml;
 use crate::config::{self, Command, ImportConfig, JobConfig, Parsed};
-use crate::source::Verification;
+use crate::source::{Secret, Verification};
 
 fn parsed(argv: impl IntoIterator<Item = String>) -> Command {
     match config::parse(argv.into_iter().map(Into::into)).unwrap() {
@@ -188,8 +188,9 @@ fn the_command_is_what_was_asked_whatever_yaml_and_kubernetes_make_of_signs() {
         "--idle-timeout=90s",
     ];
     let import = import(&words);
-    assert_eq!(import.source, words[0]);
-    assert_eq!(import.network.headers, [words[2], "Y: \u{1f600}\u{85}\u{2028}"]);
+    assert_eq!(&*import.source, words[0]);
+    let headers: Vec<&str> = import.network.headers.iter().map(Secret::reveal).collect();
+    assert_eq!(headers, [words[2], "Y: \u{1f600}\u{85}\u{2028}"]);
     assert_eq!((import.size, import.format), (Some(20 << 30), config::FormatChoice::Qcow2));
     assert_eq!(import.network.verification, Verification::Insecure);
     assert_eq!(import.idle_timeout.as_secs(), 90);

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::Service;
+use super::crowd::Seat;
 use super::race::{Either, race};
 use super::request::{Peer, answer};
 use super::tls;
@@ -47,17 +48,16 @@ pub(super) enum Door {
     Tls(TlsAcceptor, Clients),
 }
 
-/// Serves the connection `tcp` that came `from` somewhere, until it ends or the server is `over`.
+/// Serves a connection that came from somewhere, until it ends or the server is `over`.
 pub(super) async fn serve(
     service: Arc<Service>,
-    tcp: TcpStream,
-    from: SocketAddr,
+    (tcp, from, seat): (TcpStream, SocketAddr, Arc<Seat>),
     mut over: watch::Receiver<bool>,
 ) {
     // Answers are short and should not wait for more.
     let _ = tcp.set_nodelay(true);
     let (acceptor, clients) = match &service.door {
-        Door::Plain => return talk(service, Peer::Local, tcp, over).await,
+        Door::Plain => return talk(service, Peer::Local, (tcp, seat), over).await,
         Door::Tls(acceptor, clients) => (acceptor.clone(), clients),
     };
     let accepted = timeout(HEAD, acceptor.accept(tcp));
@@ -65,7 +65,7 @@ pub(super) async fn serve(
     match accepted {
         Ok(Ok(stream)) => {
             let peer = tls::peer(clients, stream.get_ref().1);
-            talk(service, peer, stream, over).await;
+            talk(service, peer, (stream, seat), over).await;
         }
         Ok(Err(error)) => tracing::info!("{from}: the TLS handshake failed: {error}"),
         Err(_) => tracing::info!("{from}: the TLS handshake took too long"),
@@ -95,10 +95,19 @@ impl Wire for TlsStream<TcpStream> {
     }
 }
 
-async fn talk(service: Arc<Service>, peer: Peer, wire: impl Wire, mut over: watch::Receiver<bool>) {
+async fn talk(
+    service: Arc<Service>,
+    peer: Peer,
+    (wire, seat): (impl Wire, Arc<Seat>),
+    mut over: watch::Receiver<bool>,
+) {
     let respond = service_fn(move |request: Request<Incoming>| {
-        let (service, peer) = (Arc::clone(&service), peer.clone());
-        Box::pin(async move { Ok::<_, Infallible>(answer(service, peer, request).await) })
+        let (service, peer, work) = (Arc::clone(&service), peer.clone(), seat.work());
+        Box::pin(async move {
+            let answer = answer(service, peer, request).await;
+            drop(work);
+            Ok::<_, Infallible>(answer)
+        })
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())

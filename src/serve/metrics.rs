@@ -24,20 +24,24 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::crowd::Crowd;
 use super::race::race;
 
 /// Where the controller asks.
 const PORT: u16 = 8443;
 
-/// Connections at a time: one controller asks.
+/// Connections at a time: one controller asks. One more takes the place of the oldest.
 const CONNECTIONS: usize = 16;
 
 /// The longest that a connection lives; the controller gives up after two seconds.
 const LIFE: Duration = Duration::from_secs(10);
+
+/// The most bytes of the head of a request.
+const HEAD_SIZE: usize = 16 << 10;
 
 /// After a connection that could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -121,17 +125,17 @@ async fn listen() -> std::io::Result<TcpListener> {
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, page: Arc<Page>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    // The semaphore is never closed.
-    while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+    let crowd = Crowd::new(CONNECTIONS);
+    loop {
         let Ok((tcp, _)) = listener.accept().await else {
             sleep(PAUSE).await;
             continue;
         };
+        let seat = crowd.admit().await;
         let (acceptor, page) = (acceptor.clone(), Arc::clone(&page));
         tokio::spawn(async move {
-            let _ = timeout(LIFE, talk(tcp, acceptor, page)).await;
-            drop(slot);
+            let talked = timeout(LIFE, talk(tcp, acceptor, page));
+            race(talked, seat.lost()).await;
         });
     }
 }
@@ -145,6 +149,8 @@ async fn talk(tcp: TcpStream, acceptor: TlsAcceptor, page: Arc<Page>) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(LIFE)
+        .max_header_size(HEAD_SIZE)
+        .max_buf_size(HEAD_SIZE)
         .serve_connection(TokioIo::new(wire), respond);
     // Who goes away in the middle asks again.
     let _ = connection.await;

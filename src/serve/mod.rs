@@ -12,6 +12,7 @@ mod bridge;
 mod ciphers;
 mod connection;
 pub mod container;
+mod crowd;
 mod form;
 mod job;
 mod metrics;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -44,11 +45,12 @@ use crate::sink::{self, Existing, TargetSpec};
 pub use metrics::{Gauge, Metrics};
 
 use connection::Door;
+use crowd::{Crowd, Seat};
 pub use job::Delivery;
 use race::{Either, race};
 use state::Desk;
 
-/// Connections at a time; more wait in the system's queue.
+/// Connections at a time; one more takes the place of who has been idle the longest.
 const CONNECTIONS: usize = 128;
 
 /// How long open connections may take to end after the upload that succeeded.
@@ -188,19 +190,19 @@ async fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
 /// Serves connections until an upload has succeeded or the end is wished for.
 async fn accept(service: &Arc<Service>, listener: TcpListener, stop: &Stop) -> Option<Ending> {
     let (over, _) = watch::channel(false);
-    let (slots, mut connections) = (Arc::new(Semaphore::new(CONNECTIONS)), JoinSet::new());
+    let (crowd, mut connections) = (Crowd::new(CONNECTIONS), JoinSet::new());
     loop {
         let end = race(service.desk.done(), over_time(service, stop));
-        match race(next(&listener, &slots), end).await {
-            Either::Left(Some((slot, tcp, from))) => {
-                let served = connection::serve(Arc::clone(service), tcp, from, over.subscribe());
+        match race(next(&listener, &crowd), end).await {
+            Either::Left((seat, tcp, from)) => {
+                let whose = (tcp, from, Arc::clone(&seat));
+                let served = connection::serve(Arc::clone(service), whose, over.subscribe());
                 connections.spawn(async move {
-                    served.await;
-                    drop(slot);
+                    race(served, seat.lost()).await;
                 });
                 while connections.try_join_next().is_some() {}
             }
-            Either::Left(None) | Either::Right(_) => break,
+            Either::Right(_) => break,
         }
     }
     drop(listener);
@@ -219,15 +221,11 @@ async fn accept(service: &Arc<Service>, listener: TcpListener, stop: &Stop) -> O
     delivered.or_else(|| (!stop.asked()).then_some(Ending::DeadlinePassed))
 }
 
-/// The next connection, when there is a slot for it; none when no more can come.
-async fn next(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+/// The next connection, and a seat for it.
+async fn next(listener: &TcpListener, crowd: &Crowd) -> (Arc<Seat>, TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((tcp, from)) => return Some((slot, tcp, from)),
+            Ok((tcp, from)) => return (crowd.admit().await, tcp, from),
             Err(error) => {
                 // A client that has gone already, or no descriptors left, which passes.
                 tracing::warn!("cannot accept a connection: {error}");

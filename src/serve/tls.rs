@@ -16,6 +16,7 @@ use super::name::common_name;
 use super::request::Peer;
 use crate::config::{Clients, TlsConfig, TlsVersion};
 use crate::error::{Classify, Kind};
+use crate::source::PemError;
 
 /// TLS 1.3 alone.
 static NEW: &[&SupportedProtocolVersion] = &[&version::TLS13];
@@ -35,7 +36,7 @@ pub(super) enum TlsError {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        cause: pem::Error,
+        cause: PemError,
     },
     /// A file holds no certificate.
     #[error("--{option} {} holds no certificate", path.display())]
@@ -147,7 +148,7 @@ fn versions(least: TlsVersion) -> (&'static [&'static SupportedProtocolVersion],
 }
 
 fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let failed = |cause| TlsError::File { option, path: path.to_owned(), cause };
+    let failed = |cause: pem::Error| TlsError::File { option, path: path.to_owned(), cause: cause.into() };
     let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(failed)?;
     let found: Vec<_> = found;
     if found.is_empty() { Err(TlsError::Empty { option, path: path.to_owned() }) } else { Ok(found) }
@@ -157,7 +158,7 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|cause| TlsError::File {
         option: "tls-key",
         path: path.to_owned(),
-        cause,
+        cause: cause.into(),
     })
 }
 

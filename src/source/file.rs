@@ -30,9 +30,13 @@ impl File {
 
     /// The path that a `file://` URL names.
     pub(super) fn from_url(text: &str, context: Context) -> Result<Self, ArgumentError> {
-        let path = url::Url::parse(text)?.to_file_path().map_err(|()| ArgumentError::FileUrl)?;
-        Ok(Self::new(path, context))
+        Ok(Self::new(path(text)?, context))
     }
+}
+
+/// The path that the `file://` URL `text` names.
+pub(super) fn path(text: &str) -> Result<PathBuf, ArgumentError> {
+    url::Url::parse(text)?.to_file_path().map_err(|()| ArgumentError::FileUrl)
 }
 
 impl Source for File {

@@ -8,11 +8,13 @@ mod file;
 mod http;
 mod notes;
 mod options;
+mod pem;
 mod registry;
 mod secret;
 mod setting;
 mod stdin;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,9 +28,10 @@ pub(crate) use http::fuzzing as fuzzing_http;
 pub(crate) use http::plain_client;
 pub use notes::{Notes, Version};
 pub use options::{Forwarding, NetworkOptions, ProxyOptions, RegistryOptions, Verification};
+pub(crate) use pem::PemError;
 #[cfg(feature = "fuzzing")]
 pub(crate) use registry::fuzzing as fuzzing_registry;
-pub use secret::Secret;
+pub use secret::{Locator, Secret};
 
 /// What a source reports to, and what it obeys.
 #[derive(Clone)]
@@ -75,6 +78,34 @@ pub fn from_argument(text: &str, context: Context) -> Result<Box<dyn Source>, Er
         Some("http" | "https") => Ok(Box::new(http::Http::parse(text, context)?)),
         Some("file") => Ok(Box::new(file::File::from_url(text, context)?)),
         Some(other) => Err(ArgumentError::Scheme(other.to_owned()).into()),
+    }
+}
+
+/// Where a source lies, as far as its name says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It was opened before, or there is none.
+    Given,
+    /// A file, a directory or a device of this machine.
+    Local(PathBuf),
+    /// Elsewhere.
+    Remote,
+}
+
+/// Where the source lies that `text` names; what names none is nowhere.
+#[must_use]
+pub fn whereabouts(text: &str) -> Whereabouts {
+    if text.is_empty() || text == "-" {
+        return Whereabouts::Given;
+    }
+    if registry::is_image(text) {
+        return registry::path(text).map_or(Whereabouts::Remote, Whereabouts::Local);
+    }
+    match scheme(text).as_deref() {
+        None => Whereabouts::Local(text.into()),
+        Some("http" | "https") => Whereabouts::Remote,
+        Some("file") => file::path(text).ok().map_or(Whereabouts::Given, Whereabouts::Local),
+        Some(_) => Whereabouts::Given,
     }
 }
 
@@ -161,6 +192,26 @@ mod tests {
             let error = from_argument(text, context()).map(|_| ()).unwrap_err();
             assert_eq!(error.kind(), Kind::Usage, "{text}");
             assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_says_where_a_source_lies() {
+        let local = |path: &str| Whereabouts::Local(path.into());
+        for (text, place) in [
+            ("-", Whereabouts::Given),
+            ("", Whereabouts::Given),
+            ("s3://a/b", Whereabouts::Given),
+            ("file://other/a", Whereabouts::Given),
+            ("disk.img", local("disk.img")),
+            ("file:///a%20b/c.img", local("/a b/c.img")),
+            ("oci:/a/b:c:d", local("/a/b")),
+            ("OCI-Archive:b.tar", local("b.tar")),
+            ("docker-archive:b.tar:c", local("b.tar")),
+            ("docker://a/b", Whereabouts::Remote),
+            ("HTTPS://host/a", Whereabouts::Remote),
+        ] {
+            assert_eq!(whereabouts(text), place, "{text}");
         }
     }
 

@@ -16,8 +16,8 @@ pub struct NetworkOptions {
     pub password: Option<Secret>,
     /// A file that holds the password.
     pub password_file: Option<PathBuf>,
-    /// `Name: value` headers that are no secrets.
-    pub headers: Vec<String>,
+    /// `Name: value` headers, which are no secrets where arguments bring them, and may be in pods.
+    pub headers: Vec<Secret>,
     /// Files of `Name: value` lines.
     pub header_files: Vec<PathBuf>,
     /// Where credentials and headers may go.
@@ -78,9 +78,9 @@ pub enum Verification {
     Insecure,
 }
 
-// A derived Debug could print headers that are secrets after all.
+// A derived Debug would need one of secrets. Names of users can be tokens.
 impl fmt::Debug for NetworkOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NetworkOptions").field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("NetworkOptions").field("forwarding", &self.forwarding).finish_non_exhaustive()
     }
 }

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
 
 use super::options::NetworkOptions;
 use super::secret::{Credentials, Secret};
@@ -43,9 +44,14 @@ pub(crate) enum SettingError {
         /// What is wrong.
         why: String,
     },
-    /// A header, given as an option, that is none.
-    #[error("--header {0}")]
-    Header(String),
+    /// A header, given as an option, that is none. It may be all value, and is not repeated.
+    #[error("--header, the {}: {why}", nth(*number))]
+    Header {
+        /// Which of them, from 1 on.
+        number: usize,
+        /// What is wrong.
+        why: String,
+    },
     /// A password for nobody.
     #[error("--password-file needs --username, or a user in the URL")]
     NoUser,
@@ -95,9 +101,8 @@ pub(crate) fn credentials(
 /// [`SettingError`] for one that is no header, or that the program sets by itself.
 pub(crate) fn headers(options: &NetworkOptions) -> Result<HeaderMap, SettingError> {
     let mut headers = HeaderMap::new();
-    for text in &options.headers {
-        let shown = || text.split(':').next().unwrap_or_default().escape_debug().to_string();
-        add(&mut headers, text).map_err(|why| SettingError::Header(format!("{:?}: {why}", shown())))?;
+    for (number, text) in (1..).zip(&options.headers) {
+        add(&mut headers, text.reveal()).map_err(|why| SettingError::Header { number, why })?;
     }
     for path in &options.header_files {
         let option = "--header-file";
@@ -115,10 +120,13 @@ pub(crate) fn headers(options: &NetworkOptions) -> Result<HeaderMap, SettingErro
 ///
 /// # Errors
 /// [`SettingError`] when it cannot be read or is too large for what it should be.
-pub(crate) fn read(option: &'static str, path: &Path) -> Result<Vec<u8>, SettingError> {
+pub(crate) fn read(option: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, SettingError> {
     let unreadable = |cause| SettingError::Unreadable { option, path: path.to_owned(), cause };
-    let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
+    let len = file.metadata().map_err(unreadable)?.len().min(MOST);
+    // Room enough from the start: what grows leaves copies of itself behind.
+    let room = usize::try_from(len).unwrap_or(0).saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(MOST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if u64::try_from(bytes.len()).is_ok_and(|len| len <= MOST) {
         return Ok(bytes);
@@ -127,12 +135,23 @@ pub(crate) fn read(option: &'static str, path: &Path) -> Result<Vec<u8>, Setting
     Err(SettingError::Content { option, path: path.to_owned(), why })
 }
 
+/// `1st`, `2nd` and so on, as far as anybody has so many headers.
+fn nth(number: usize) -> String {
+    match number {
+        1 => "1st".to_owned(),
+        2 => "2nd".to_owned(),
+        3 => "3rd".to_owned(),
+        other => format!("{other}th"),
+    }
+}
+
 fn password(path: &Path) -> Result<Secret, SettingError> {
     let option = "--password-file";
     let content = |why: &str| SettingError::Content { option, path: path.to_owned(), why: why.to_owned() };
-    let text = String::from_utf8(read(option, path)?).map_err(|_| content("it is no text"))?;
+    let bytes = read(option, path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| content("it is no text"))?;
     // Editors end the last line, and people do not see it.
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.contains(char::is_control) {
         return Err(content("the password has more than one line, or a control character"));
     }
@@ -201,7 +220,7 @@ mod tests {
     fn headers_come_from_options_and_files() {
         let file = file(b"X-Secret: s3 cret\r\n\nx-other:1\n");
         let options = NetworkOptions {
-            headers: vec!["X-Plain:  yes ".to_owned()],
+            headers: vec![Secret::new("X-Plain:  yes ".to_owned())],
             header_files: vec![file.path().to_owned()],
             ..NetworkOptions::default()
         };
@@ -225,6 +244,9 @@ mod tests {
         ] {
             let error = add(&mut HeaderMap::new(), line).unwrap_err();
             assert!(error.contains(words) && !error.contains("secret"), "{error}");
+            let given = NetworkOptions { headers: vec![Secret::new(line.to_owned())], ..Default::default() };
+            let error = headers(&given).unwrap_err().to_string();
+            assert!(error.starts_with("--header, the 1st: ") && !error.contains("secret"), "{error}");
             let file = file(format!("\n{line}\n\n").as_bytes());
             let options =
                 NetworkOptions { header_files: vec![file.path().to_owned()], ..NetworkOptions::default() };

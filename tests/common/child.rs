@@ -51,6 +51,13 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
+/// The most memory that the process `number`, which runs, had resident so far, in bytes.
+pub(crate) fn peak(number: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{number}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
 #[expect(unsafe_code, reason = "no safe wrapper of wait4 tells a child's peak memory")]
 fn reap(pid: Pid) -> (ExitStatus, libc::rusage) {
     let mut status = 0;

@@ -1,5 +1,6 @@
 //! The upload server under test, and its clients: curl, and bare sockets for what curl never sends.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
@@ -47,6 +48,21 @@ impl Receiver {
     /// What the server said so far.
     pub(crate) fn log(&self) -> String {
         self.service.log()
+    }
+
+    /// The most resident memory so far, in bytes.
+    pub(crate) fn peak(&self) -> u64 {
+        child::peak(self.service.child.id().try_into().unwrap())
+    }
+
+    /// What the kernel says of the server in the file `name`.
+    pub(crate) fn proc(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.service.child.id())).unwrap()
+    }
+
+    /// The descriptors that are open, where the kernel tells us: a process that leaves no core is root's.
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        Some(fs::read_dir(format!("/proc/{}/fd", self.service.child.id())).ok()?.count())
     }
 
     /// POSTs `file` to the plain upload path.

@@ -129,7 +129,7 @@ impl Bench {
 }
 
 /// A pod as the controller makes it, most of its variables empty.
-pub(super) fn importer(dir: &Path, source: &str, endpoint: &str) -> Pod {
+pub(crate) fn importer(dir: &Path, source: &str, endpoint: &str) -> Pod {
     let empty = [
         "IMPORTER_DISK_ID",
         "IMPORTER_UUID",

@@ -11,6 +11,7 @@ use clap::builder::PossibleValue;
 use super::choices::ContentType;
 use super::meaning::Misuse;
 use crate::format::quantity;
+use crate::source::Locator;
 use options::ResourceArgs;
 
 pub(super) use options::JobArgs;
@@ -65,7 +66,7 @@ pub struct JobConfig {
     /// What the pod finds of secrets.
     pub secrets: JobSecrets,
     /// Where the image is.
-    pub source: String,
+    pub source: Locator,
     /// What the source holds.
     pub content_type: ContentType,
     /// The other options of the import, as words of a command line.
@@ -190,8 +191,12 @@ fn check_source(source: &str) -> Result<(), JobMisuse> {
         return Err(JobMisuse::Source);
     }
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    // In a reference to a registry an @ comes before a digest.
-    if scheme != "docker" && authority.contains('@') { Err(JobMisuse::Password) } else { Ok(()) }
+    // In a reference to a registry an @ comes before a digest, which has no slash.
+    let signed = match scheme.as_str() {
+        "docker" => rest.split_once('@').is_some_and(|(_, behind)| behind.contains('/')),
+        _ => authority.contains('@'),
+    };
+    if signed { Err(JobMisuse::Password) } else { Ok(()) }
 }
 
 /// `import-` and the claim's name, as far as a name may be long.
@@ -260,7 +265,7 @@ mod tests {
         let options =
             ["--format=qcow2", "--header=A:1", "--header=B:2", "--insecure", "--size=20G", "--force"];
         assert_eq!(config.options, options);
-        assert_eq!((config.name.as_str(), config.source.as_str()), ("import-a-b", "https://h/x"));
+        assert_eq!((config.name.as_str(), &*config.source), ("import-a-b", "https://h/x"));
         assert_eq!(config.secrets.username.as_deref(), Some("me"));
         assert_eq!(said("http://h/x --pvc a --image i").unwrap().options, [""; 0]);
     }
@@ -274,6 +279,7 @@ mod tests {
             ("- --pvc a --image i", "a pod finds only"),
             ("oci-archive:x --pvc a --image i", "a pod finds only"),
             ("http://u:s3cr3t@h/x --pvc a --image i", "--password-secret"),
+            ("docker://u:s3cr3t@h/x --pvc a --image i", "--password-secret"),
             ("http://h/x --pvc A --image i", "--pvc \"A\" is no name"),
             ("http://h/x --pvc a..b --image i", "is no name"),
             ("http://h/x --pvc a --image i --auth-secret -a", "unexpected argument"),

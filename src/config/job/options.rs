@@ -1,11 +1,12 @@
 //! The options of `diskpour job` as given. Doc comments here are what `--help` prints.
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::{Parser, value_parser};
 
 use super::ClaimMode;
 use super::passed::Passed;
 use crate::config::args::{ENVIRONMENT, WAIT};
+use crate::source::Locator;
 
 const KUBERNETES: &str = "Job";
 const SECRETS: &str = "Secrets and certificates, by name";
@@ -34,8 +35,8 @@ DISKPOUR_MEMORY_BUDGET=64Mi or DISKPOUR_FORCE=yes. The command line wins.";
 #[command(after_help = ENVIRONMENT, after_long_help = EXAMPLES)]
 pub(in crate::config) struct JobArgs {
     /// http:// or https:// URL, or docker://HOST/REPOSITORY:TAG
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(super) source: String,
+    #[arg(value_parser = NonEmptyStringValueParser::new().map(Locator::from))]
+    pub(super) source: Locator,
 
     #[command(flatten)]
     pub(super) place: PlaceArgs,

@@ -117,7 +117,7 @@ fn source() -> PodSource {
 fn import(preallocation: Preallocation) -> ImportConfig {
     let archive = text("IMPORTER_CONTENTTYPE").is_some_and(|content| content == "archive");
     ImportConfig {
-        source: text("IMPORTER_ENDPOINT").unwrap_or_default(),
+        source: text("IMPORTER_ENDPOINT").unwrap_or_default().into(),
         content_type: if archive { ContentType::Archive } else { ContentType::Kubevirt },
         connections: 4,
         network: Arc::new(network_options()),
@@ -156,11 +156,12 @@ fn network_options() -> NetworkOptions {
 
 /// The headers of `IMPORTER_EXTRA_HEADER_0` and those after it, up to the first that is not there at
 /// all; what has no colon is none.
-fn headers() -> Vec<String> {
+fn headers() -> Vec<Secret> {
     let name = |number| format!("IMPORTER_EXTRA_HEADER_{number}");
     (0_u32..)
         .map(name)
         .map_while(|name| text(&name).or_else(|| is_empty(&name).then(String::new)))
         .filter(|header| header.contains(':'))
+        .map(Secret::new)
         .collect()
 }

@@ -13,7 +13,7 @@ use crate::config::meaning::processors;
 use crate::config::{ImportConfig, ProgressStyle};
 use crate::format::preallocation::Preallocation;
 use crate::matrix::Policy;
-use crate::source::NetworkOptions;
+use crate::source::{Locator, NetworkOptions};
 
 /// Longer than any pause of a server or a client that comes back.
 const IDLE: Duration = Duration::from_secs(600);
@@ -22,7 +22,7 @@ const IDLE: Duration = Duration::from_secs(600);
 pub(super) fn pouring() -> ImportConfig {
     let strict = text("DISKPOUR_SCRATCH_POLICY").is_some_and(|policy| policy == "strict");
     ImportConfig {
-        source: String::new(),
+        source: Locator::default(),
         target: PathBuf::new(),
         content_type: ContentType::Kubevirt,
         format: FormatChoice::Auto,

@@ -113,7 +113,7 @@ fn ciphers() -> Vec<String> {
 fn import() -> ImportConfig {
     let preallocate = text("PREALLOCATION").and_then(|text| go_bool(&text)).unwrap_or(false);
     ImportConfig {
-        source: "the upload".to_owned(),
+        source: "the upload".into(),
         target: PathBuf::from(text("DESTINATION").unwrap_or_else(|| DISK.to_owned())),
         preallocation: if preallocate { Preallocation::Falloc } else { Preallocation::Off },
         ..pouring()

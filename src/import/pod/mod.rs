@@ -28,6 +28,7 @@ use crate::report::{escaped, labels};
 use crate::source::{Context, Notes};
 
 use place::Volume;
+pub use place::{DATA, DEVICE, HEADERS, PROXY_CERTS, SCRATCH};
 
 /// What a pod is asked for and cannot do, whatever the source holds.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +108,7 @@ fn import(
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut config = configured(pod, volume)?;
     if let Some(node) = &pod.node_pull {
-        config.source = node::ready(node, &config.source, stop)?;
+        config.source = node::ready(node, &config.source, stop)?.into();
     }
     let context = context(&config, progress, stop);
     let notes = Arc::clone(&context.notes);

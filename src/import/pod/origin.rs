@@ -11,7 +11,7 @@ use crate::format::digest::{Checksum, ChecksumError};
 use crate::format::redact;
 use crate::io::Input;
 use crate::report::escaped;
-use crate::source::{self, Context, NetworkOptions, Source};
+use crate::source::{self, Context, NetworkOptions, Secret, Source};
 
 /// What CDI's importer calls itself; people look for it in the logs of proxies.
 const AGENT: &str = "cdi-golang-importer";
@@ -145,7 +145,7 @@ pub(super) fn network(pod: &ImporterPod) -> Result<NetworkOptions, Error> {
 
 /// Adds the header that each file below `dir` is; names with a dot in front are the machinery of the
 /// volume, and what has no colon is no header.
-fn secret_headers(dir: &Path, depth: u32, headers: &mut Vec<String>) -> std::io::Result<()> {
+fn secret_headers(dir: &Path, depth: u32, headers: &mut Vec<Secret>) -> std::io::Result<()> {
     if !dir.is_dir() {
         return Ok(());
     }
@@ -159,8 +159,9 @@ fn secret_headers(dir: &Path, depth: u32, headers: &mut Vec<String>) -> std::io:
         if found.is_dir() && depth > 0 {
             secret_headers(&path, depth - 1, headers)?;
         } else if found.is_file() {
-            let text = fs::read_to_string(&path)?;
-            headers.extend(text.contains(':').then(|| text.trim().to_owned()));
+            let text = Secret::new(fs::read_to_string(&path)?);
+            let text = text.reveal();
+            headers.extend(text.contains(':').then(|| Secret::new(text.trim().to_owned())));
         }
     }
     Ok(())
@@ -211,7 +212,8 @@ mod tests {
         fs::write(dir.path().join("1"), "X-Other: 2").unwrap();
         let mut headers = Vec::new();
         secret_headers(dir.path(), DEPTH, &mut headers).unwrap();
-        assert_eq!(headers, ["X-Secret: a:b", "X-Other: 2"]);
+        let read: Vec<&str> = headers.iter().map(Secret::reveal).collect();
+        assert_eq!(read, ["X-Secret: a:b", "X-Other: 2"]);
         secret_headers(&dir.path().join("absent"), DEPTH, &mut headers).unwrap();
     }
 }

@@ -16,7 +16,7 @@ use crate::sink::SinkError;
 use crate::sys;
 
 /// Where the volume of a file system is mounted.
-pub(super) const DATA: &str = "/data";
+pub const DATA: &str = "/data";
 
 /// The disk on it.
 const DISK: &str = "/data/disk.img";
@@ -25,16 +25,16 @@ const DISK: &str = "/data/disk.img";
 const MARKER: &str = "/data/.disk.img.diskpour";
 
 /// A volume that is a block device. That it is there is what makes it one.
-const DEVICE: &str = "/dev/cdi-block-volume";
+pub const DEVICE: &str = "/dev/cdi-block-volume";
 
 /// Where scratch space is mounted, if there is any.
-const SCRATCH: &str = "/scratch";
+pub const SCRATCH: &str = "/scratch";
 
 /// Certificates for proxies; CDI's importer looks here too, whatever the variable for it says.
-pub(super) const PROXY_CERTS: &str = "/proxycerts";
+pub const PROXY_CERTS: &str = "/proxycerts";
 
 /// Headers that are secrets, each a file.
-pub(super) const HEADERS: &str = "/extraheaders";
+pub const HEADERS: &str = "/extraheaders";
 
 /// The user and the group of the virtual machine read and write, nobody else does anything.
 const MODE: u32 = 0o660;

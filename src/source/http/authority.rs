@@ -100,8 +100,10 @@ mod tests {
 
     #[test]
     fn two_proofs_are_one_too_many() {
-        let options =
-            NetworkOptions { headers: vec!["authorization: Bearer x".to_owned()], ..Default::default() };
+        let options = NetworkOptions {
+            headers: vec![Secret::new("authorization: Bearer x".to_owned())],
+            ..Default::default()
+        };
         assert!(matches!(Fixed::new(&options, user()), Err(SettingError::TwoProofs)));
         assert_eq!(Fixed::new(&options, None).unwrap().headers().get(AUTHORIZATION).unwrap(), "Bearer x");
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
+use zeroize::Zeroizing;
 
 use super::error::HttpError;
 use super::facts::Validator;
@@ -43,7 +44,11 @@ impl Remote {
     ///
     /// # Errors
     /// As for [`Remote::document`].
-    pub(in crate::source) async fn answer_to(&self, form: &str, limit: usize) -> Result<Document, HttpError> {
+    pub(in crate::source) async fn answer_to(
+        &self,
+        form: &Zeroizing<String>,
+        limit: usize,
+    ) -> Result<Document, HttpError> {
         self.whole(&Want::form(form), limit).await
     }
 

@@ -23,7 +23,7 @@ pub(in crate::source) struct Link {
     /// How long servers are waited for.
     pub(super) limits: Limits,
     clients: Clients,
-    proxies: Proxies,
+    pub(super) proxies: Proxies,
 }
 
 impl Link {

@@ -26,6 +26,7 @@ mod resolve;
 mod retry;
 mod stream;
 mod trust;
+mod unsaid;
 mod userinfo;
 mod want;
 
@@ -90,14 +91,16 @@ fn open(source: Http) -> Result<Input, HttpError> {
     let link = Link::new(source.context)?;
     let place = source.url.to_string();
     let remote = Arc::new(Remote::new(source.url, Arc::new(authority), link));
-    let (probe, response) = remote.link.wait(probe(&remote))?;
+    let spared = |cause| remote.spared(cause);
+    let (probe, response) = remote.link.wait(probe(&remote)).map_err(spared)?;
     if let Some(version) = probe.version() {
         remote.context().notes.set_version(&place, version);
     }
     Ok(match probe {
         Probe::Random { total, end, validator } => {
             let first = Body { response, end: Some(end) };
-            Input::Random(Arc::new(Ranges::open(remote, (total, validator), first)?))
+            let ranges = Ranges::open(Arc::clone(&remote), (total, validator), first).map_err(spared)?;
+            Input::Random(Arc::new(ranges))
         }
         Probe::Stream { len, resume, validator } => {
             let object = Object { len, resume, validator };
@@ -132,7 +135,7 @@ fn warn(remote: &Remote, response: &Response, probe: &Probe) {
         );
     }
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    remote.context().notes.set_media_type(kind);
+    remote.context().notes.set_media_type(&remote.unsaid().out_of(kind));
     if kind.to_ascii_lowercase().starts_with("text/html") {
         tracing::warn!("{}: the server says that this is a web page (text/html)", remote.name);
     }

@@ -59,6 +59,11 @@ impl Proxies {
         Some(shown(proxy))
     }
 
+    /// Their URLs, credentials and all.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &Url> {
+        self.http.iter().chain(&self.https)
+    }
+
     fn is_direct(&self, url: &Url) -> bool {
         let local = match url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

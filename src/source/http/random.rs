@@ -7,7 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::error::{Failure, HttpError};
+use super::error::HttpError;
 use super::facts::Validator;
 use super::lanes::Lanes;
 use super::range::{Resume, judge_part};
@@ -148,8 +148,7 @@ impl ReadAt for Ranges {
         if offset.checked_add(count(buf.len())).is_none_or(|end| end > self.total) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.read(buf, offset)
-            .map_err(|(at, cause)| Error::from(Failure { name: self.remote.name.clone(), at, cause }).into())
+        self.read(buf, offset).map_err(|(at, cause)| Error::from(self.remote.failure(at, cause)).into())
     }
 
     fn reading(&self) -> Reading {

@@ -14,7 +14,7 @@ use reqwest::{Response, StatusCode};
 use url::Url;
 
 use super::authority::{Again, Authority};
-use super::error::HttpError;
+use super::error::{Failure, HttpError};
 use super::facts::{Facts, foreign_encoding};
 use super::link::Link;
 use super::pace::Pace;
@@ -22,6 +22,7 @@ use super::redirect::{Place, named, next, same_origin};
 use super::refusal::{Side, refusal, shown};
 use super::resolve::Guard;
 use super::retry::Patience;
+use super::unsaid::Unsaid;
 use super::want::Want;
 use crate::error::Error;
 use crate::source::{Context, Forwarding};
@@ -86,6 +87,23 @@ impl Remote {
         &self.link.context
     }
 
+    /// What messages must not repeat.
+    pub(super) fn unsaid(&self) -> Unsaid {
+        let here = self.place.lock().unwrap_or_else(PoisonError::into_inner).url.clone();
+        let unsaid = Unsaid::default().headers(&self.authority.headers()).url(&self.first.url).url(&here);
+        self.link.proxies.urls().fold(unsaid, Unsaid::url)
+    }
+
+    /// `error` without what messages must not repeat.
+    pub(super) fn spared(&self, error: HttpError) -> HttpError {
+        self.unsaid().spared(error)
+    }
+
+    /// The failure to have the byte `at`, because of `cause`.
+    pub(in crate::source) fn failure(&self, at: u64, cause: HttpError) -> Failure {
+        Failure { name: self.name.clone(), at, cause: self.spared(cause) }
+    }
+
     /// Asks once. The answer has status 200, 206 or 416 and is not encoded.
     ///
     /// # Errors
@@ -135,7 +153,7 @@ impl Remote {
         if error.asked_wait().is_some() && wait > limit {
             return Err(HttpError::AskedTooLong { asked: wait, limit });
         }
-        let words = Error::from(error);
+        let words = Error::from(self.spared(error));
         tracing::info!("{}: {words}; trying again in {:.1} s", self.name, wait.as_secs_f64());
         self.context().progress.retries.fetch_add(1, Relaxed);
         let end = Instant::now().checked_add(wait.min(limit));
@@ -182,12 +200,14 @@ impl Remote {
         for _ in 0..=MOST_REDIRECTS {
             let response = self.send_with_proof(&place, want).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return self.accept(place, response).await;
+                return self.accept(place, want, response).await;
             }
             // What answered through a proxy is not known by its address.
             let proxied = self.link.is_proxied(&place.url);
             let peer = response.remote_addr().map(|address| address.ip()).filter(|_| !proxied);
-            place = next(&place, &self.first.url, peer, response.headers().get(LOCATION))?;
+            let unsaid = self.unsaid().url(&place.url);
+            place = next(&place, &self.first.url, peer, response.headers().get(LOCATION))
+                .map_err(|error| unsaid.spared(error))?;
         }
         Err(HttpError::Redirect(format!("there are more than {MOST_REDIRECTS} in a row")))
     }
@@ -228,10 +248,16 @@ impl Remote {
     }
 
     /// Lets an answer pass, or says why not.
-    async fn accept(&self, place: Place, mut response: Response) -> Result<Response, HttpError> {
+    async fn accept(
+        &self,
+        place: Place,
+        want: &Want<'_>,
+        mut response: Response,
+    ) -> Result<Response, HttpError> {
         let status = response.status().as_u16();
         if !matches!(status, 200 | 206 | 416) {
-            let body = self.words(&mut response).await?;
+            let unsaid = want.add_to(self.unsaid().url(&place.url));
+            let body = self.words(&mut response, &unsaid).await?;
             let withheld = !self.is_for(&place) && !self.authority.headers().is_empty();
             let side = if withheld { Side::Foreign(&place.url) } else { Side::Own };
             return Err(refusal(status, response.headers(), body, side));
@@ -244,8 +270,9 @@ impl Remote {
         Ok(response)
     }
 
-    /// The beginning of an error's body; where it breaks or takes too long, what came before it.
-    async fn words(&self, response: &mut Response) -> Result<String, HttpError> {
+    /// The beginning of an error's body, but for what is `unsaid`; where it breaks or takes too long, what
+    /// came before it.
+    async fn words(&self, response: &mut Response, unsaid: &Unsaid) -> Result<String, HttpError> {
         let (mut body, start) = (Vec::new(), Instant::now());
         while body.len() < MOST_WORDS {
             let left = self.link.limits.words.saturating_sub(start.elapsed());
@@ -254,7 +281,7 @@ impl Remote {
                 _ => break,
             }
         }
-        Ok(shown(&body))
+        Ok(shown(unsaid.out_of(&String::from_utf8_lossy(&body)).as_bytes()))
     }
 }
 

@@ -94,7 +94,7 @@ impl Pump {
     async fn run(mut self, prefix: Vec<u8>, body: Option<Body>) {
         let last = match self.pour(prefix, body).await {
             Ok(()) => Message::End,
-            Err(cause) => Message::Failed(Failure { name: self.remote.name.clone(), at: self.at, cause }),
+            Err(cause) => Message::Failed(self.remote.failure(self.at, cause)),
         };
         // A reader that has gone needs no last word.
         let _ = self.outbox.send(last);

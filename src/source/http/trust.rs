@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -19,6 +19,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use super::error::HttpError;
 use crate::error::Error;
 use crate::source::options::{NetworkOptions, Verification};
+use crate::source::pem::PemError;
 use crate::source::setting::{SettingError, read};
 
 /// The option for those who intercept. CDI takes what can be read of their certificates.
@@ -134,12 +135,12 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The certificates in `text` up to the first damage, and what that is.
-fn bundle(text: &[u8]) -> (Vec<CertificateDer<'static>>, Option<pem::Error>) {
+fn bundle(text: &[u8]) -> (Vec<CertificateDer<'static>>, Option<PemError>) {
     let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(text) {
         match certificate {
             Ok(certificate) => found.push(certificate),
-            Err(damage) => return (found, Some(damage)),
+            Err(damage) => return (found, Some(damage.into())),
         }
     }
     (found, None)

@@ -3,6 +3,7 @@
 //! Refuses to know: where they may be sent.
 
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::source::secret::{Credentials, Secret};
 
@@ -17,7 +18,7 @@ pub(super) fn taken_from(url: &mut Url) -> Option<Credentials> {
 
 /// `text` with its percent escapes undone; what is no escape stays as it is.
 fn unescaped(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         let escaped = match tail {

@@ -4,18 +4,21 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_RANGE, RANGE};
 use reqwest::{Client, RequestBuilder};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::facts::Validator;
+use super::unsaid::Unsaid;
 
 /// Which bytes are asked for.
 pub(super) struct Want<'a> {
     range: Option<String>,
     validator: Option<&'a Validator>,
     accept: Option<&'a str>,
-    form: Option<&'a str>,
+    form: Option<&'a Zeroizing<String>>,
 }
 
 impl<'a> Want<'a> {
@@ -30,7 +33,7 @@ impl<'a> Want<'a> {
     }
 
     /// What comes of a form that holds a secret.
-    pub(super) fn form(form: &'a str) -> Self {
+    pub(super) fn form(form: &'a Zeroizing<String>) -> Self {
         Self { form: Some(form), ..Self::plain() }
     }
 
@@ -55,13 +58,22 @@ impl<'a> Want<'a> {
         self.form.is_some()
     }
 
+    /// `unsaid`, and what this says beside it.
+    pub(super) fn add_to(&self, mut unsaid: Unsaid) -> Unsaid {
+        if let Some(form) = self.form {
+            unsaid.form(form);
+        }
+        unsaid
+    }
+
     /// The request that says so.
     pub(super) fn request(&self, client: &Client, url: Url) -> RequestBuilder {
         let mut request = match self.form {
             Some(form) => client
                 .post(url)
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form.to_owned()),
+                // Wiped with the request.
+                .body(Bytes::from_owner(Wiped(form.clone()))),
             None => client.get(url),
         };
         if let Some(range) = &self.range {
@@ -74,5 +86,14 @@ impl<'a> Want<'a> {
             request = request.header(ACCEPT, types);
         }
         request
+    }
+}
+
+/// A secret body.
+struct Wiped(Zeroizing<String>);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }

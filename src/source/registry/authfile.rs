@@ -76,10 +76,10 @@ struct Entry {
     identitytoken: Option<Text>,
 }
 
-/// A text of the file that may be a secret.
+/// A text that may be a secret.
 #[derive(Deserialize)]
 #[serde(from = "String")]
-struct Text(Zeroizing<String>);
+pub(super) struct Text(pub(super) Zeroizing<String>);
 
 impl From<String> for Text {
     fn from(text: String) -> Self {

@@ -9,6 +9,8 @@ use crate::source::{DiskFault, ImageFault};
 pub(super) enum RegistryError {
     #[error("{text}: {why}")]
     Reference { text: String, why: &'static str },
+    #[error("a password in front of the registry is not read; --auth-file names a file with it")]
+    Credentials,
     #[error("`{0}` is no digest: sha256: or sha512: and lower-case hexadecimal digits make one")]
     Digest(String),
     #[error("{what} {why}")]
@@ -63,7 +65,7 @@ impl RegistryError {
 impl Classify for RegistryError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Reference { .. } => Kind::Usage,
+            Self::Reference { .. } | Self::Credentials => Kind::Usage,
             Self::Absent(_) => Kind::Refused,
             Self::Mismatch { .. } | Self::Size { .. } | Self::Truncated { .. } | Self::TooLong { .. } => {
                 Kind::Integrity

@@ -77,6 +77,12 @@ fn scheme(text: &str) -> Option<(&'static str, &str)> {
     })
 }
 
+/// The path on this machine in the name `text` of an image; none where a registry has it.
+pub(super) fn path(text: &str) -> Option<PathBuf> {
+    let (_, rest) = scheme(text).filter(|(scheme, _)| *scheme != "docker://")?;
+    rest.split(':').next().map(PathBuf::from)
+}
+
 /// What is wrong with the image that `error` speaks of.
 pub(super) fn fault(error: &Error) -> Option<ImageFault> {
     error.find::<RegistryError>()?.fault()
@@ -91,6 +97,10 @@ impl Registry {
         let none = |why| RegistryError::Reference { text: words::shown(text), why };
         let (scheme, rest) = scheme(text).ok_or_else(|| none("is no container image"))?;
         if scheme == "docker://" {
+            // A digest, which an @ comes before too, has no slash.
+            if rest.split_once('@').is_some_and(|(_, behind)| behind.contains('/')) {
+                return Err(RegistryError::Credentials.into());
+            }
             return Ok(Self { place: Place::Registry(Reference::parse(rest)?), context });
         }
         let (path, name) = match rest.split_once(':') {

@@ -112,7 +112,7 @@ impl Pull {
                 MOST_DOCUMENT.saturating_add(1),
                 MOST_DOCUMENT,
             )),
-            cause => Missing::Http(Box::new(Failure { name: remote.name, at: 0, cause })),
+            cause => Missing::Http(Box::new(remote.failure(0, cause))),
         })
     }
 }

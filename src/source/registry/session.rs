@@ -11,7 +11,7 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
-use super::authfile::Login;
+use super::authfile::{Login, Text};
 use super::challenge::{self, Challenge};
 use super::realm::{self, Ask};
 use crate::source::http::{Again, Authority, HttpError, Link, Remote, Renewal, basic};
@@ -97,7 +97,12 @@ impl Session {
         }
     }
 
-    async fn fetch(&self, mut url: Url, service: Option<&str>, ask: Ask) -> Result<Vec<u8>, HttpError> {
+    async fn fetch(
+        &self,
+        mut url: Url,
+        service: Option<&str>,
+        ask: Ask,
+    ) -> Result<Zeroizing<Vec<u8>>, HttpError> {
         let service = service.map(|service| ("service", service));
         let pairs = || service.into_iter().chain([("scope", self.scope.as_str())]);
         let login = match ask {
@@ -115,14 +120,14 @@ impl Session {
         };
         if let Login::Identity(token) = login {
             let form = form(pairs(), token.reveal());
-            return Ok(self.remote(url, HeaderMap::new())?.answer_to(&form, MOST_TOKEN).await?.body);
+            return Ok(self.remote(url, HeaderMap::new())?.answer_to(&form, MOST_TOKEN).await?.body.into());
         }
         url.query_pairs_mut().extend_pairs(pairs());
         let mut headers = HeaderMap::new();
         if let Login::Password(credentials) = login {
             headers.insert(AUTHORIZATION, basic(credentials));
         }
-        Ok(self.remote(url, headers)?.document("application/json", MOST_TOKEN).await?.body)
+        Ok(self.remote(url, headers)?.document("application/json", MOST_TOKEN).await?.body.into())
     }
 
     fn remote(&self, url: Url, headers: HeaderMap) -> Result<Remote, HttpError> {
@@ -179,18 +184,18 @@ struct Token {
 
 #[derive(Deserialize)]
 struct Answer {
-    token: Option<String>,
-    access_token: Option<String>,
+    token: Option<Text>,
+    access_token: Option<Text>,
     expires_in: Option<u64>,
 }
 
 impl Token {
     fn parse(body: &[u8]) -> Result<Self, HttpError> {
         let answer: Answer = serde_json::from_slice(body).map_err(|_| HttpError::NoToken)?;
-        let given = |text: &String| !text.is_empty();
+        let given = |text: &Text| !text.0.is_empty();
         let text = answer.token.filter(given).or(answer.access_token.filter(given));
         let life = answer.expires_in.filter(|life| *life > 0).unwrap_or(USUAL_LIFE);
-        Ok(Self { text: text.ok_or(HttpError::NoToken)?.into(), life })
+        Ok(Self { text: text.ok_or(HttpError::NoToken)?.0, life })
     }
 
     fn proof(&self) -> Result<Proof, HttpError> {
