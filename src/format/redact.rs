@@ -20,7 +20,8 @@ pub fn url(url: &str) -> String {
     let (user, rest) = host.map_or(("", rest), |host| (HIDDEN, host));
     let Some((path, query)) = rest.split_once('?') else { return format!("{scheme}://{user}{rest}") };
     // Quotes that follow the URL in a sentence belong to the sentence.
-    let end = query.find(['\'', '"', '`', ')', ' ', '\n']).unwrap_or(query.len());
+    let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | ')');
+    let end = query.find(ends).unwrap_or(query.len());
     format!("{scheme}://{user}{path}?{HIDDEN}{}", query.split_at(end).1)
 }
 
@@ -51,6 +52,7 @@ mod tests {
             ("https://u:s3#cr@3t@host/x", "https://***@host/x"),
             ("https://host/x?sig=s3cr3t", "https://host/x?***"),
             ("`https://u:s3cr3t@host/x?sig=s3cr3t` is two\nlines", "`https://***@host/x?***` is two\nlines"),
+            ("http://host/x?sig=s3cr3t\tand a@b", "http://host/x?***\tand a@b"),
             ("a http://u:s3cr3t@a/ and http://u:s3cr3t@b/", "a http://***@a/ and http://***@b/"),
         ];
         for (text, public) in table {
