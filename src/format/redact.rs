@@ -27,7 +27,8 @@ pub fn url(url: &str) -> String {
 
 /// The signs that follow a URL with `query` in a sentence, and belong to that; a query may hold them too.
 fn behind(query: &str) -> &str {
-    let end = query.trim_end_matches(['\'', '"', '`', ')', ',', ':', ';', ' ', '\n']).len();
+    let sentence = |c: char| c.is_whitespace() || "'\"`),:;".contains(c);
+    let end = query.trim_end_matches(sentence).len();
     query.split_at(end).1
 }
 
@@ -77,6 +78,7 @@ mod tests {
             ("docker:/u:s3cr3t@host/x", "docker:***@host/x"),
             ("http: no", "http: no"),
             ("`https://u:s3cr3t@host/x?sig=s3cr3t` is two\nlines", "`https://***@host/x?***` is two\nlines"),
+            ("http://host/x?sig=s3cr3t\tand a@b", "http://host/x?***\tand a@b"),
             ("a http://u:s3cr3t@a/ and http://u:s3cr3t@b/", "a http://***@a/ and http://***@b/"),
         ];
         for (text, public) in table {
