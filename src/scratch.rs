@@ -181,6 +181,8 @@ fn is_memory(file: &File) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -198,6 +200,37 @@ mod tests {
         assert_eq!(&five, b"bytes");
         assert_eq!(progress.scratch.load(Relaxed), 4096);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    /// Bytes of a server that has gone silent: none before the wish to stop.
+    struct Silent(Arc<Stop>);
+
+    impl Read for Silent {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            while !self.0.asked() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[test]
+    fn scratch_that_is_full_does_not_wait_for_a_source_that_is_silent() {
+        let (done, result) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // The device that has no room.
+            let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+            let (dir, progress) = (PathBuf::from("/dev"), Arc::default());
+            let scratch = Scratch { file, dir, len: AtomicU64::new(0), progress };
+            let stop = Arc::new(Stop::default());
+            let bytes = io::repeat(7).take(2 << 20).chain(Silent(Arc::clone(&stop)));
+            let staged = scratch.stage(crate::io::relay(Sequential::new(bytes, None)), &stop);
+            drop(done.send(staged.map(drop).unwrap_err()));
+        });
+        let error = result.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits for the source");
+        assert_eq!(error.kind(), Kind::ScratchFull);
+        let words = "cannot write to scratch in /dev at byte 0: No space left on device";
+        assert!(error.to_string().starts_with(words), "{error}");
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::format::addr::GuestOffset;
 use crate::io::{Aligned, Piece, pieces};
 use crate::journal::Key;
 
-/// What firmware looks at to tell whether a disk can be booted: the boot sector, and the header of a
-/// partition table in disks of 512-byte sectors.
+/// What firmware looks at first to tell whether a disk can be booted: the boot sector, without which it
+/// takes no other partition table either. A page: who is killed has written all of it, or nothing.
 const BOOT: u64 = 4096;
 
 /// A sink whose first MiB stays in memory until `finish`.

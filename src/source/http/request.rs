@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,8 @@ pub(in crate::source) struct Remote {
     place: Mutex<Place>,
     answered: AtomicBool,
     pace: Mutex<Pace>,
+    /// Readers that wait for bytes.
+    waiting: AtomicU32,
 }
 
 impl Remote {
@@ -79,6 +81,7 @@ impl Remote {
             first,
             answered: AtomicBool::new(false),
             pace: Mutex::default(),
+            waiting: AtomicU32::new(0),
         }
     }
 
@@ -171,11 +174,15 @@ impl Remote {
     /// [`HttpError::Stopped`].
     pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Chunk>, HttpError> {
         let (limit, asked) = (self.context().idle_timeout, Instant::now());
-        let chunk = self.patiently(response.chunk(), limit).await?.ok_or(HttpError::Idle(limit))?;
+        self.waiting.fetch_add(1, Relaxed);
+        let chunk = self.patiently(response.chunk(), limit).await;
+        // Time that several wait at once passes once.
+        let waited = asked.elapsed() / self.waiting.fetch_sub(1, Relaxed).max(1);
+        let chunk = chunk?.ok_or(HttpError::Idle(limit))?;
         let Some(chunk) = chunk.map_err(HttpError::of_body)? else { return Ok(None) };
         let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         self.context().progress.fetched.fetch_add(bytes, Relaxed);
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).came(bytes, asked.elapsed(), limit)?;
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).came(bytes, waited, limit)?;
         Ok(Some(Box::new(chunk)))
     }
 
