@@ -256,12 +256,6 @@ impl<T> Queue<T> {
         self.spare.pop().unwrap_or_else(|| vec![0; PIECE].into_boxed_slice())
     }
 
-    /// Blocks that have not ended.
-    #[cfg(test)]
-    pub(super) fn open(&self) -> usize {
-        self.open
-    }
-
     /// Blocks behind the head that have ended.
     #[cfg(test)]
     pub(super) fn ended_ahead(&self) -> usize {
