@@ -14,6 +14,10 @@ pub(super) const PIECE: usize = 256 << 10;
 /// Buffers that only the output of the head may take.
 const RESERVE: usize = 4;
 
+/// Pieces of output that the head holds before it waits for their reader: more would be of no use to
+/// anyone, and the blocks behind it need buffers.
+const HELD: usize = 16;
+
 /// Pieces of input that wait for a thread which is at work, whatever else is held.
 const AHEAD: usize = 4;
 
@@ -186,8 +190,12 @@ impl<T> Queue<T> {
 
     /// A buffer for the output of block `number`, when there is one for it.
     pub(super) fn output_buffer(&mut self, number: u64) -> Option<Box<[u8]>> {
-        let reserve = if number == self.first { 0 } else { RESERVE };
-        (self.used < self.limit.saturating_sub(reserve)).then(|| self.lend())
+        let free = if number == self.first {
+            self.used < self.limit && self.slots.front()?.plain.len() < HELD
+        } else {
+            self.used < self.limit.saturating_sub(RESERVE)
+        };
+        free.then(|| self.lend())
     }
 
     /// Takes back a buffer that is no longer used.

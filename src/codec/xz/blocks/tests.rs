@@ -42,17 +42,22 @@ fn run(decoder: &mut Blocks, mut input: &[u8], count: usize) -> Vec<u8> {
 
 #[test]
 fn zeros_behind_a_dense_block_are_decoded_while_it_waits() {
-    const ZEROS: usize = 12;
-    let mut bytes: Vec<u8> = (0..4 * MIB).map(|at| (at % 251).to_le_bytes()[0]).collect();
-    bytes.resize((1 + ZEROS) * 4 * MIB, 0);
-    let compressed = blocks(&bytes, 4 * MIB as u64);
-    // The dense block alone has more output than may be held.
-    let mut decoder = Blocks::within(4 * MIB as u64, 2).unwrap();
+    const ZEROS: usize = 8;
+    let mut bytes: Vec<u8> = (0..6 * MIB).map(|at| (at % 251).to_le_bytes()[0]).collect();
+    bytes.resize((1 + ZEROS) * 6 * MIB, 0);
+    let compressed = blocks(&bytes, 6 * MIB as u64);
+    // The dense block has more output than is held unless it is read.
+    let mut decoder = Blocks::within(8 * MIB as u64, 2).unwrap();
     let (mut rest, mut made) = (&compressed[..], 0);
     while !rest.is_empty() {
+        let news = decoder.crew.as_ref().map(Crew::news);
         let step = decoder.step(Feed { bytes: rest, last: false }, &mut [0]);
         assert!(step.place.is_ok());
         (rest, made) = (&rest[step.taken..], made + step.made);
+        // One byte more would get it on as well; what is asked is whether the threads do.
+        if let (0, Some(crew)) = (step.taken, &decoder.crew) {
+            assert!(crew.wait_until(|queue| Some(queue.news) != news));
+        }
     }
     let crew = decoder.crew.as_ref().unwrap();
     assert!(crew.wait_until(|queue| queue.ended_ahead() == ZEROS));
