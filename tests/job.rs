@@ -97,6 +97,7 @@ fn settings_of_the_environment_are_in_the_job_too() {
     let run = diskpour().args(["job", "https://h/x", "--image=i"]);
     let outcome = run.env("DISKPOUR_PVC", "vm").env("DISKPOUR_FORCE", "yes").env("DISKPOUR_SIZE", "1G").run();
     let args = spec(&outcome)["containers"][0]["args"].clone();
-    let expected = serde_json::json!(["import", "https://h/x", "/data/disk.img", "--size=1G", "--force"]);
+    let expected =
+        serde_json::json!(["import", "https://h/x", "/data/disk.img", "--resume", "--size=1G", "--force"]);
     assert_eq!(args, expected);
 }

@@ -79,7 +79,7 @@ fn the_pod_may_do_no_more_than_it_needs() {
                         "name": "import",
                         "image": "registry.example/diskpour:1",
                         "command": ["/usr/bin/diskpour"],
-                        "args": ["import", "https://h/x", "/data/disk.img"],
+                        "args": ["import", "https://h/x", "/data/disk.img", "--resume"],
                         "resources": {
                             "limits": { "cpu": "750m", "memory": "600M" },
                             "requests": { "cpu": "100m", "memory": "60M" },

@@ -45,7 +45,7 @@ struct State {
 }
 
 impl Keeper {
-    /// Makes the first entry, for what `tally` holds, and goes on by itself.
+    /// Makes a first entry where the journal does not say already what `tally` holds, and goes on by itself.
     pub(super) fn start(
         target: Arc<dyn Lasting>,
         marker: &Marker,
@@ -61,7 +61,9 @@ impl Keeper {
             state: Mutex::new(state),
             changed: Condvar::new(),
         });
-        shared.enter(shared.record())?;
+        if shared.state().entered == 0 {
+            shared.enter(shared.record())?;
+        }
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || own.keep());
         let failed =

@@ -157,7 +157,15 @@ impl Sink for Resumable {
             tracing::info!("{} bytes of an earlier import are there already", kept.bytes());
             self.progress.kept.store(kept.bytes(), Relaxed);
         }
-        let keeper = Keeper::start(Arc::clone(&self.inner), &wish.marker, wish.key.clone(), tally)?;
+        let keeper = match Keeper::start(Arc::clone(&self.inner), &wish.marker, wish.key.clone(), tally) {
+            Ok(keeper) => keeper,
+            Err(error) if kept.is_empty() => {
+                // The disk is what counts, and not every file system can do what a journal needs.
+                tracing::warn!("this import cannot be resumed: {error}");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         // From here on what is there is worth more than its space.
         self.progress.undo.disarm();
         self.live.get_or_init(|| Live { kept, keeper });

@@ -209,6 +209,18 @@ fn an_import_that_fails_takes_its_journal_with_it() {
 }
 
 #[test]
+fn a_target_beside_which_no_journal_can_be_is_written_all_the_same() {
+    let mut scene = Scene::new();
+    fs::create_dir(scene.dir.path().join(".disk.diskpour.new")).unwrap();
+    let sink = scene.run(&key());
+    sink.prepare(Some(2 * MIB)).unwrap();
+    write(&sink, 1);
+    sink.finish(2 * MIB).unwrap();
+    drop(sink);
+    assert!(scene.recorder.calls().contains(&Call::Finish(2 * MIB)));
+}
+
+#[test]
 fn a_journal_that_cannot_be_written_ends_only_itself() {
     let mut scene = Scene::new();
     let sink = scene.run(&key());
