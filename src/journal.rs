@@ -86,6 +86,12 @@ impl Record {
         }
     }
 
+    /// Whether `text` is a journal at all.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        Self::parse(text).is_some()
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (body, sum) = text.strip_suffix('\n')?.rsplit_once('\n')?;
         let whole = text.get(..body.len().checked_add(1)?)?;

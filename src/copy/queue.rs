@@ -118,8 +118,8 @@ pub(super) fn segments(extents: Vec<Extent>, reading: Reading) -> Vec<Segment> {
 }
 
 /// The host bytes from the first to the last of `extents`: where they begin, and how many.
-pub(super) fn span(extents: &[&Extent]) -> (HostOffset, u64) {
-    let stored = |extent: &&Extent| match extent.place {
+pub(super) fn span(extents: &[Extent]) -> (HostOffset, u64) {
+    let stored = |extent: &Extent| match extent.place {
         Place::Zero => None,
         Place::Compressed { host, bound } => Some((host, host.plus(bound))),
         Place::Data(host) => Some((host, host.plus(extent.len))),
@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn what_is_left_of_a_segment_spans_no_more_than_it_needs() {
         let extents = [data(0, 300, 100), data(100, 100, 50), data(200, 205, 90)];
-        assert_eq!(span(&extents.iter().collect::<Vec<_>>()), (HostOffset(100), 300));
-        assert_eq!(span(&[&extents[2]]), (HostOffset(205), 90));
+        assert_eq!(span(&extents), (HostOffset(100), 300));
+        assert_eq!(span(&extents[2..]), (HostOffset(205), 90));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Ranged: an image at any offset, by several workers.
 
+use std::ops::Range;
+
 use super::gather::Gather;
 use super::queue::{Queue, Segment, Task, segments, span};
 use super::{CopyError, Pouring, bytes, in_memory, read_failed, write_failed};
 use crate::codec::cluster::Inflater;
 use crate::error::{Error, Kind};
-use crate::format::addr::HostOffset;
+use crate::format::addr::{GuestOffset, HostOffset};
 use crate::format::extent::{Extent, Place};
 use crate::image::Image;
 use crate::io::{ALIGNMENT, Aligned};
+use crate::journal::Ranges;
 
 /// Pours `image`.
 ///
@@ -96,20 +99,21 @@ impl<'a> Worker<'a> {
         let read = self.buf.get_mut(skew..end).unwrap_or_default();
         let done = self.image.place().read_exact_at(read, host.0);
         done.map_err(|cause| read_failed(host.0, cause))?;
-        for extent in left {
+        for extent in &left {
             self.to.stop.check()?;
             self.place(host, extent, skew)?;
         }
         Ok(())
     }
 
-    /// The stretches that the target neither holds nor could take over from the image's file.
-    fn missing<'s>(&self, segment: &'s Segment) -> Result<Vec<&'s Extent>, Error> {
-        let mut left = Vec::with_capacity(segment.extents.len());
-        for extent in &segment.extents {
-            if self.to.sink.holds(extent.guest, extent.len) {
-                continue;
-            }
+    /// What the target neither has from an earlier import nor could take over from the image's file.
+    fn missing(&self, segment: &Segment) -> Result<Vec<Extent>, Error> {
+        let wanted = match self.to.sink.kept() {
+            None => segment.extents.clone(),
+            Some(kept) => segment.extents.iter().flat_map(|extent| without(extent, kept)).collect(),
+        };
+        let mut left = Vec::with_capacity(wanted.len());
+        for extent in wanted {
             let shared = match (self.image.place().file(), extent.place) {
                 (Some(file), Place::Data(host)) => {
                     let shared = self.to.sink.share((file, host.0), extent.len, extent.guest);
@@ -146,4 +150,17 @@ impl<'a> Worker<'a> {
             }
         }
     }
+}
+
+/// The parts of `extent` that are not in `kept`; a cluster that must be inflated has none.
+fn without(extent: &Extent, kept: &Ranges) -> Vec<Extent> {
+    let gaps = kept.missing(extent.guest.0..extent.end().0);
+    let part = |gap: Range<u64>| {
+        let Place::Data(host) = extent.place else { return *extent };
+        let place = Place::Data(host.plus(gap.start.saturating_sub(extent.guest.0)));
+        Extent { guest: GuestOffset(gap.start), len: gap.end.saturating_sub(gap.start), place, ..*extent }
+    };
+    // Two gaps in a cluster are no reason to inflate it twice.
+    let most = if matches!(extent.place, Place::Data(_)) { usize::MAX } else { 1 };
+    gaps.map(part).take(most).collect()
 }

@@ -83,12 +83,6 @@ impl Ranges {
             None
         })
     }
-
-    /// Whether all bytes of `range` are meant.
-    #[must_use]
-    pub fn cover(&self, range: Range<u64>) -> bool {
-        self.missing(range).next().is_none()
-    }
 }
 
 impl TryFrom<Vec<(u64, u64)>> for Ranges {
@@ -149,7 +143,6 @@ mod tests {
                 let asked = (start..start + len).contains(&at);
                 prop_assert_eq!(missing[at], asked && !bytes[at], "at {}", at);
             }
-            prop_assert_eq!(ranges.cover(start as u64..(start + len) as u64), !missing.contains(&true));
             let list = Vec::from(ranges.clone());
             prop_assert_eq!(Ranges::try_from(list), Ok(ranges));
         }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{MIB, Sink, SinkError, fits, in_memory, len_of};
 use crate::format::addr::GuestOffset;
 use crate::io::{Aligned, Piece, pieces};
-use crate::journal::Key;
+use crate::journal::{Key, Ranges};
 
 /// What firmware looks at first to tell whether a disk can be booted: the boot sector, without which it
 /// takes no other partition table either. A page: who is killed has written all of it, or nothing.
@@ -70,8 +70,8 @@ impl Sink for FirstMibLast {
         self.inner.resume(key, scratch);
     }
 
-    fn holds(&self, at: GuestOffset, len: u64) -> bool {
-        at.0 >= MIB && self.inner.holds(at, len)
+    fn kept(&self) -> Option<&Ranges> {
+        self.inner.kept()
     }
 
     fn suspend(&self) {

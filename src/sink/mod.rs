@@ -29,7 +29,7 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::format::addr::GuestOffset;
-use crate::journal::Key;
+use crate::journal::{Key, Ranges, Record};
 
 pub use crate::format::preallocation::Preallocation;
 pub(crate) use behind::Behind;
@@ -59,9 +59,9 @@ pub trait Sink: Send + Sync {
     /// a target lies that has no directory of its own. What comes of it is logged.
     fn resume(&self, _key: Key, _scratch: Option<&Path>) {}
 
-    /// Whether the `len` bytes from `at` on are in the target for good, so that nobody needs to fetch them.
-    fn holds(&self, _at: GuestOffset, _len: u64) -> bool {
-        false
+    /// The bytes of the disk that an earlier import left in the target, so that nobody needs to fetch them.
+    fn kept(&self) -> Option<&Ranges> {
+        None
     }
 
     /// Leaves an unfinished target for another run to go on with, if one can; else nothing changes.
@@ -124,6 +124,11 @@ pub trait Sink: Send + Sync {
     fn revoke(&self) -> Result<(), SinkError> {
         Ok(())
     }
+}
+
+/// Whether an import left a journal beside the file `target`.
+pub(crate) fn has_journal(target: &Path) -> bool {
+    marker::Marker::beside(target).text().is_some_and(|text| Record::is_one(&text))
 }
 
 /// Refuses `needed` bytes where the capacity is smaller.

@@ -134,8 +134,8 @@ impl Sink for Resumable {
         }
     }
 
-    fn holds(&self, at: GuestOffset, len: u64) -> bool {
-        self.live().is_some_and(|live| live.kept.cover(at.0..at.plus(len).0))
+    fn kept(&self) -> Option<&Ranges> {
+        self.live().map(|live| &live.kept).filter(|kept| !kept.is_empty())
     }
 
     fn suspend(&self) {

@@ -92,7 +92,7 @@ impl Sink for Verifier {
         self.inner.capacity()
     }
 
-    /// [`Sink::holds`] stays `false`: only what passes by again can be compared.
+    /// [`Sink::kept`] stays nothing: only what passes by again can be compared.
     fn resume(&self, key: Key, scratch: Option<&Path>) {
         self.inner.resume(key, scratch);
     }

@@ -12,7 +12,7 @@ use crate::config::{ContentType, Resume};
 use crate::error::Error;
 use crate::format::overhead::Overhead;
 use crate::format::preallocation::Preallocation;
-use crate::sink::SinkError;
+use crate::sink::{self, SinkError};
 use crate::sys;
 
 /// Where the volume of a file system is mounted.
@@ -78,7 +78,7 @@ impl Volume {
 /// Removes what an earlier try left, but not what this one may go on with. An archive's files are not
 /// known from others, and stay.
 pub(in crate::import) fn tidy(content: ContentType, volume: Volume, resume: Resume) {
-    let journal = resume == Resume::On && fs::symlink_metadata(MARKER).is_ok();
+    let journal = resume == Resume::On && sink::has_journal(Path::new(DISK));
     if volume == Volume::Files && content == ContentType::Kubevirt && !journal {
         remove(Path::new(DISK));
         remove(Path::new(MARKER));
