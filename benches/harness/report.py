@@ -118,7 +118,8 @@ def goal_line(cell, rows):
         wall = judged(paired_ratio(rows, peer, lambda sample: sample.wall), cell.wall_goal)
         cpu = judged(paired_ratio(rows, peer, lambda sample: sample.cpu), cell.cpu_goal)
         verdicts = (*wall, *cpu)
-    columns = [cell.work, peer, f"{ours.wall:.2f} / {theirs.wall:.2f}", *verdicts[:2],
+    rounds = max(row.run for row in rows)
+    columns = [cell.work, peer, rounds, f"{ours.wall:.2f} / {theirs.wall:.2f}", *verdicts[:2],
                f"{ours.cpu:.2f} / {theirs.cpu:.2f}", *verdicts[2:]]
     return "| " + " | ".join(escaped(column) for column in columns) + " |"
 
@@ -195,8 +196,8 @@ def write_summary(path, results, facts):
         "",
         "## Goals",
         "",
-        "| work | peer | wall s, ours / theirs | ratio | goal | CPU s, ours / theirs | ratio | goal |",
-        "|---|---|---|---|---|---|---|---|",
+        "| work | peer | rounds | wall s, ours / theirs | ratio | goal | CPU s, ours / theirs | ratio | goal |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(goal_line(cell, rows) for cell, rows in table),
         "",
         "The worst memory of any run:",
