@@ -76,8 +76,8 @@ class Cell:
 READ, DECODE, WRITE = "read alone", "decode alone", "write alone"
 # What a server that limits each connection lets through at most, as we ask it.
 FOUR_AT_ONCE = (
-    "size=$(stat -c %s {src}); for part in 0 1 2 3; do "
-    "curl -sSf -r $((size / 4 * part))-$((part == 3 ? size - 1 : size / 4 * (part + 1) - 1)) {url} & done; wait"
+    "size=$(stat -c %s {src}); (for part in 0 1 2 3; do "
+    "curl -sSf -r $((size / 4 * part))-$((part == 3 ? size - 1 : size / 4 * (part + 1) - 1)) {url} & done; wait)"
 )
 
 

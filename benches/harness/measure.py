@@ -89,8 +89,15 @@ def run(command, out, scratch):
         dirty_kib=watch.stop(),
         written=out.stat().st_blocks * 512 if out.exists() else 0,
         load=load,
-        words=log.read_text(errors="replace").strip()[-600:],
+        words=tail(log),
     )
+
+
+def tail(log):
+    """The last words of the file `log`, however long it is."""
+    with open(log, "rb") as file:
+        file.seek(max(0, log.stat().st_size - 600))
+        return file.read().decode(errors="replace").strip()
 
 
 def sha256(path):
