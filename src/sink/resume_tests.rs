@@ -112,11 +112,16 @@ impl Scene {
 
     /// Waits for an entry that has `words`.
     fn entered(&self, words: &str) {
-        let began = Instant::now();
-        while !self.journal().is_some_and(|text| text.contains(words)) {
-            assert!(began.elapsed() < Duration::from_secs(20), "{words}: {:?}", self.journal());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until(words, || self.journal().is_some_and(|text| text.contains(words)));
+    }
+}
+
+/// Waits until `happened`, for a while.
+fn until(what: &str, happened: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -181,11 +186,7 @@ fn a_flush_that_fails_behind_the_import_fails_the_import() {
     sink.prepare(Some(5 * MIB)).unwrap();
     scene.target.broken.store(true, Relaxed);
     write(&sink, 1);
-    let began = Instant::now();
-    while scene.target.broken.load(Relaxed) {
-        assert!(began.elapsed() < Duration::from_secs(20), "nothing was flushed");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("a flush", || !scene.target.broken.load(Relaxed));
     // The thread has ended when this returns, so that it cannot be told too late.
     let error = sink.finish(5 * MIB).unwrap_err();
     assert!(error.to_string().contains("unable to flush"), "{error}");
@@ -227,12 +228,7 @@ fn a_journal_that_cannot_be_written_ends_only_itself() {
     sink.prepare(Some(5 * MIB)).unwrap();
     fs::create_dir(scene.dir.path().join(".disk.diskpour.new")).unwrap();
     write(&sink, 1);
-    let flushed = || scene.recorder.calls().contains(&Call::Sync);
-    let began = Instant::now();
-    while !flushed() {
-        assert!(began.elapsed() < Duration::from_secs(20), "nothing was flushed");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("a flush", || scene.recorder.calls().contains(&Call::Sync));
     write(&sink, 2);
     fs::remove_dir(scene.dir.path().join(".disk.diskpour.new")).unwrap();
     sink.finish(5 * MIB).unwrap();
