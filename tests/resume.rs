@@ -216,6 +216,15 @@ fn a_target_that_was_changed_starts_again_from_nothing() {
 }
 
 #[test]
+fn a_target_that_is_gone_is_made_again() {
+    let scene = killed_with_a_journal(4 << 20);
+    fs::remove_file(&scene.target).unwrap();
+    let outcome = scene.go_on();
+    assert_eq!(outcome.number("resumed_bytes"), 0);
+    outcome.says("what it says to be in the target is not there");
+}
+
+#[test]
 fn another_image_starts_again_from_nothing() {
     let mut scene = killed_with_a_journal(4 << 20);
     fs::write(scene.workshop.path().join("disk.raw"), noise(3 * MIB, 5)).unwrap();

@@ -105,6 +105,10 @@ impl FileSink {
 
     /// The file, made now if it was not there, and not cleaned up before this has succeeded.
     fn open_target(&self) -> Result<&Opened, SinkError> {
+        if let Some(opened) = self.opened.get() {
+            // What an earlier import left was of no use, and the file is made ready a second time.
+            return Ok(opened);
+        }
         let file = match &self.found {
             Some(file) => file.try_clone().map_err(|cause| self.failed("open", cause))?,
             None => self.create()?,
