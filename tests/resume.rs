@@ -272,11 +272,12 @@ fn a_device_is_gone_on_with_by_a_journal_in_the_scratch_directory() {
     fs::create_dir(&scratch).unwrap();
     let Some(device) = Device::new(scene.workshop.path(), 17 * MIB, 512) else { return };
     let import = || run::import(scene.server.url(scene.image), &device.path).arg("--resume");
-    let journalled = || fs::read_dir(&scratch).unwrap().map(|entry| durable(&entry.unwrap().path())).max();
+    let name = device.path.file_name().unwrap().to_str().unwrap();
+    let journal = scratch.join(format!(".{name}.diskpour"));
 
     scene.server.hold(12 * MIB as u64);
     let running = import().arg("--connections").arg("1").arg("--scratch-dir").arg(&scratch).start();
-    assert!(wait_for(|| journalled() > Some(4 << 20)), "{:?} in the journal", journalled());
+    assert!(wait_for(|| durable(&journal) > 4 << 20), "{} in the journal", durable(&journal));
     child::signal(&running.child, Signal::KILL);
     running.finish_killed();
     assert!(device.bytes()[..MIB].iter().all(|byte| *byte == 0));
