@@ -19,6 +19,7 @@ mod pace;
 mod proxy;
 mod random;
 mod range;
+mod reach;
 mod redirect;
 mod refusal;
 mod request;

@@ -152,7 +152,8 @@ impl ReadAt for Ranges {
     }
 
     fn reading(&self) -> Reading {
-        Reading { lanes: self.remote.context().connections.max(1), piece: 4 << 20, gap: 256 << 10 }
+        let lanes = self.remote.context().connections.max(1);
+        Reading { lanes, piece: self.remote.reach.piece(lanes), gap: 256 << 10 }
     }
 
     fn into_sequential(self: Arc<Self>) -> io::Result<Sequential> {

@@ -18,6 +18,7 @@ use super::error::{Failure, HttpError};
 use super::facts::{Facts, foreign_encoding};
 use super::link::Link;
 use super::pace::Pace;
+use super::reach::Reach;
 use super::redirect::{Place, named, next, same_origin};
 use super::refusal::{Side, refusal, shown};
 use super::resolve::Guard;
@@ -48,6 +49,7 @@ pub(in crate::source) struct Remote {
     first: Place,
     place: Mutex<Place>,
     answered: AtomicBool,
+    pub(super) reach: Reach,
     pace: Mutex<Pace>,
     /// Readers that wait for bytes.
     waiting: AtomicU32,
@@ -80,6 +82,7 @@ impl Remote {
             place: Mutex::new(first.clone()),
             first,
             answered: AtomicBool::new(false),
+            reach: Reach::default(),
             pace: Mutex::default(),
             waiting: AtomicU32::new(0),
         }
@@ -114,6 +117,7 @@ impl Remote {
     pub(super) async fn ask(&self, want: &Want<'_>) -> Result<Response, HttpError> {
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let moved = place.url != self.first.url;
+        let asked = Instant::now();
         let answer = match self.follow(place, want).await {
             // Links that storage services redirect to expire; the first URL gives a fresh one.
             Err(error) if moved && error.is_expiry() => {
@@ -122,6 +126,9 @@ impl Remote {
             }
             other => other,
         };
+        if answer.is_ok() {
+            self.reach.answered(asked.elapsed());
+        }
         match self.answered.load(Relaxed) {
             true => answer.map_err(HttpError::or_outage),
             false => answer,

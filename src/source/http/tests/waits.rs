@@ -215,3 +215,12 @@ fn an_answer_comes_at_once_where_the_server_is_at_ease() {
     let server = Server::start(|request| honest(&data(1000), STRONG, request));
     assert!(open(&server, &context()).is_ok(), "the limits leave an honest server alone");
 }
+
+#[test]
+fn a_server_far_away_is_asked_for_more_at_once() {
+    let server = Server::start(|request| {
+        std::thread::sleep(Duration::from_millis(10));
+        honest(&data(FAR), STRONG, request)
+    });
+    assert_eq!(random(&server, &context()).reading().piece, 16 << 20);
+}
