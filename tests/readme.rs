@@ -1,4 +1,4 @@
-//! The README's tables are those of the constants; `UPDATE_README=1` writes them.
+//! The README's tables are those of the constants and of the last comparison; `UPDATE_README=1` writes them.
 
 use std::fmt::Write;
 use std::fs;
@@ -10,10 +10,12 @@ use diskpour::matrix;
 use crate::common::run;
 
 #[test]
-fn the_readme_holds_the_exit_codes_and_the_matrix() {
+fn the_readme_holds_the_exit_codes_the_matrix_and_what_was_measured() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let present = fs::read_to_string(&path).unwrap();
-    let due = filled(&filled(&present, "matrix", &matrix::to_markdown()), "exit codes", &exit_codes());
+    let due = filled(&present, "matrix", &matrix::to_markdown());
+    let due = filled(&due, "exit codes", &exit_codes());
+    let due = filled(&due, "goals", &goals());
     #[expect(clippy::disallowed_methods, reason = "a wish of the developer, not a setting of the program")]
     let update = std::env::var_os("UPDATE_README").is_some();
     if update {
@@ -38,6 +40,15 @@ fn exit_codes() -> String {
         writeln!(table, "| {} | {} | {} |", row.exit_code, row.words, row.retry_helps).unwrap();
     }
     table
+}
+
+/// The tables of goals in the summary that the comparison wrote.
+fn goals() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/summary.md");
+    let summary = fs::read_to_string(path).unwrap();
+    let (_, rest) = summary.split_once("## Goals\n\n").unwrap();
+    let (goals, _) = rest.split_once("\n## ").unwrap();
+    goals.to_owned()
 }
 
 #[test]
