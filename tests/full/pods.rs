@@ -2,26 +2,12 @@
 
 use crate::common::apart::apart;
 use crate::common::fuse::{Fault, Fuse, Op};
-use crate::common::pod::Pod;
 use crate::common::server::{Ranges, Server};
+use crate::pod::importer;
 
 use super::Images;
 
 const TOLD: &str = "Unable to process data: Unable to transfer source data to target file: ";
-
-/// A pod as CDI's controller makes one.
-fn pod(images: &Images, url: &str, data: &std::path::Path) -> Pod {
-    Pod::new(images.dir())
-        .env("IMPORTER_SOURCE", "http")
-        .env("IMPORTER_ENDPOINT", url)
-        .env("IMPORTER_CONTENTTYPE", "kubevirt")
-        .env("IMPORTER_IMAGE_SIZE", "32Mi")
-        .env("OWNER_UID", "2f1c-uid")
-        .env("FILESYSTEM_OVERHEAD", "0.06")
-        .env("INSECURE_TLS", "false")
-        .env("PREALLOCATION", "false")
-        .volume("/data", data)
-}
 
 #[test]
 fn a_volume_that_fails_is_told_in_the_words_of_the_controller() {
@@ -41,13 +27,13 @@ fn a_volume_that_fails_is_told_in_the_words_of_the_controller() {
         ] {
             for name in ["disk.qcow2", "disk.raw.gz"] {
                 fuse.set(Fault::Nth(op, 1, error));
-                let ended = pod(&images, &server.url(name), &data).run();
+                let ended = importer(images.dir(), "http", &server.url(name)).volume("/data", &data).run();
                 ended.expect(1).tells(TOLD).tells(words);
                 assert!(fuse.failed() && fuse.names().is_empty(), "{op:?} {error}: {:?}", fuse.names());
             }
         }
         fuse.set(Fault::None);
-        pod(&images, &server.url("disk.qcow2"), &data).run().expect(0);
+        importer(images.dir(), "http", &server.url("disk.qcow2")).volume("/data", &data).run().expect(0);
         assert!(fuse.bytes("disk.img").unwrap().starts_with(&images.bytes));
     });
 }
