@@ -183,8 +183,9 @@ mod tests {
         }
     }
 
-    /// Whatever the sizes of reads on both sides, the bytes are the same.
-    pub(super) fn assert_any_reads_do(codec: Codec, compressed: &[u8], whole: &[u8]) {
+    /// What `compressed` decodes to where its reads give `from` bytes, every other one is interrupted, and
+    /// `to` bytes are asked for at a time.
+    fn read_in_steps(codec: Codec, compressed: &[u8], (from, to): (usize, usize)) -> io::Result<Vec<u8>> {
         struct Drops<R>(R, usize, bool);
         impl<R: Read> Read for Drops<R> {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -196,18 +197,34 @@ mod tests {
                 self.0.read(&mut buf[..len])
             }
         }
-        for (from, to) in [(1, 9), (9, 1), (4096, 1 << 20), (1 << 20, 7777)] {
-            let input = Sequential::new(Drops(Cursor::new(compressed.to_vec()), from, false), None);
-            let mut stream = decode(codec, input, &OPTIONS).unwrap();
-            let (mut all, mut buf) = (Vec::new(), vec![0; to]);
-            loop {
-                match stream.read(&mut buf).unwrap() {
-                    0 => break,
-                    count => all.extend_from_slice(&buf[..count]),
-                }
+        let input = Sequential::new(Drops(Cursor::new(compressed.to_vec()), from, false), None);
+        let mut stream = decode(codec, input, &OPTIONS)?;
+        let (mut all, mut buf) = (Vec::new(), vec![0; to]);
+        loop {
+            match stream.read(&mut buf)? {
+                0 => break,
+                count => all.extend_from_slice(&buf[..count]),
             }
-            assert!(all == whole, "{codec} {from} {to}");
-            assert_eq!(stream.read(&mut buf).unwrap(), 0);
+        }
+        assert_eq!(stream.read(&mut buf)?, 0);
+        Ok(all)
+    }
+
+    /// Sizes of reads on both sides.
+    const STEPS: [(usize, usize); 4] = [(1, 9), (9, 1), (4096, 1 << 20), (1 << 20, 7777)];
+
+    /// Whatever the sizes of reads on both sides, the bytes are the same.
+    pub(super) fn assert_any_reads_do(codec: Codec, compressed: &[u8], whole: &[u8]) {
+        for steps in STEPS {
+            assert!(read_in_steps(codec, compressed, steps).unwrap() == whole, "{codec} {steps:?}");
+        }
+    }
+
+    /// Whatever the sizes of reads on both sides, it is damaged.
+    pub(super) fn assert_any_reads_fail(codec: Codec, compressed: &[u8]) {
+        for steps in STEPS {
+            let error = read_in_steps(codec, compressed, steps).unwrap_err();
+            assert_eq!(Error::from_io(error, Kind::Other).kind(), Kind::Integrity, "{codec} {steps:?}");
         }
     }
 

@@ -5,14 +5,19 @@ use ::zstd::zstd_safe::{DCtx, DParameter, ErrorCode, InBuffer, OutBuffer};
 use super::decoder::{Decode, Fault, Feed, Place, Step};
 use super::{WINDOW_LIMIT, WINDOW_LOG_LIMIT};
 
+/// The first bytes of a frame that is not skippable (RFC 8878, 3.1.1).
+const MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
+
 /// The longest frame header, magic included (RFC 8878, 3.1.1.1).
 const HEADER_LEN: usize = 18;
 
 /// A decoder of zstd data.
 pub(super) struct Zstd {
     context: DCtx<'static>,
-    /// The first bytes of the present frame, for the message about its window.
+    /// The first bytes of the present frame.
     header: Vec<u8>,
+    /// Bytes that the present frame has come to.
+    made: u64,
     state: State,
 }
 
@@ -30,12 +35,23 @@ impl Zstd {
         let mut context = DCtx::try_create().ok_or(NO_MEMORY)?;
         let limit = DParameter::WindowLogMax(WINDOW_LOG_LIMIT);
         context.set_parameter(limit).map_err(|_| Fault::Decoder("libzstd refuses the window limit"))?;
-        Ok(Self { context, header: Vec::with_capacity(HEADER_LEN), state: State::First })
+        Ok(Self { context, header: Vec::with_capacity(HEADER_LEN), made: 0, state: State::First })
     }
 
     fn remember(&mut self, bytes: &[u8]) {
         let missing = HEADER_LEN.saturating_sub(self.header.len());
         self.header.extend(bytes.iter().take(missing));
+    }
+
+    /// What the frame that has ended came to, held against its header. libzstd does so too, but not where
+    /// the last block is an empty one and the frame comes in small pieces.
+    fn ended(&self) -> Result<Place, Fault> {
+        match content(&self.header) {
+            Some(promised) if promised != self.made => {
+                Err(Fault::Damaged("a frame has not the length that its header tells"))
+            }
+            _ => Ok(Place::Boundary),
+        }
     }
 
     fn fault(&self, code: ErrorCode) -> Fault {
@@ -66,17 +82,21 @@ impl Decode for Zstd {
             }
             self.state = State::Later;
             self.header.clear();
+            self.made = 0;
         }
         let (mut from, mut to) = (InBuffer::around(feed.bytes), OutBuffer::around(output));
         let result = self.context.decompress_stream(&mut to, &mut from);
         let (taken, made) = (from.pos(), to.pos());
+        self.made = self.made.saturating_add(u64::try_from(made).unwrap_or(u64::MAX));
         let place = match result {
             Ok(hint) => {
                 self.remember(feed.bytes.get(..taken).unwrap_or_default());
                 if hint == 0 {
                     self.state = State::Between;
+                    self.ended()
+                } else {
+                    Ok(Place::Inside)
                 }
-                Ok(if hint == 0 { Place::Boundary } else { Place::Inside })
             }
             Err(code) => {
                 self.remember(feed.bytes);
@@ -96,21 +116,32 @@ fn window(header: &[u8]) -> Option<u64> {
         return Some(base + base / 8 * u64::from(byte & 7));
     }
     // A single segment: the window is the content.
+    content(header)
+}
+
+/// The length of the content in bytes, where a frame header tells it (RFC 8878, 3.1.1.1.4); skippable
+/// frames have none.
+fn content(header: &[u8]) -> Option<u64> {
+    let descriptor = *header.strip_prefix(MAGIC)?.first()?;
+    let single = descriptor & 0x20 != 0;
     let dictionary = [0, 1, 2, 4].get(usize::from(descriptor & 3))?;
     let (len, add) = match descriptor >> 6 {
-        0 => (1, 0),
+        0 if single => (1, 0),
+        0 => return None,
         1 => (2, 256),
         2 => (4, 0),
         _ => (8, 0),
     };
-    let size = header.get(5 + dictionary..)?.get(..len)?;
+    let size = header.get(5 + usize::from(!single) + dictionary..)?.get(..len)?;
     let value = size.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
     Some(value.saturating_add(add))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{assert_any_reads_do, assert_damage_is_noticed, kind, plain, sample};
+    use super::super::tests::{
+        assert_any_reads_do, assert_any_reads_fail, assert_damage_is_noticed, kind, plain, sample,
+    };
     use crate::error::Kind;
     use crate::format::codec::Codec;
     use ::zstd::stream::write::Encoder;
@@ -171,6 +202,23 @@ mod tests {
         assert_eq!(plain(Codec::Zstd, b"\x28\xb5\x2f\xfd\0\x88\x01\0\0").unwrap(), b"");
         let second = [&zstd(b"one")[..], b"\x28\xb5\x2f\xfd\0\xa8\x01\0\0"].concat();
         assert_eq!(kind(Codec::Zstd, &second), Some(Kind::Image));
+    }
+
+    #[test]
+    fn a_frame_is_as_long_as_its_header_tells() {
+        // A content of 40068 bytes, and one last block of none; found by fuzzing.
+        let empty = b"\x28\xb5\x2f\xfd\x40\0\x84\x9b\x05\0\0";
+        assert_eq!(kind(Codec::Zstd, empty), Some(Kind::Integrity));
+        assert_any_reads_fail(Codec::Zstd, empty);
+        for (descriptor, len) in [(0x20, &[3][..]), (0x40, &[0, 0]), (0x80, &[3, 0, 0, 0]), (0xc0, &[3; 8])] {
+            let window = (descriptor != 0x20).then_some(0);
+            let head = [&[0x28, 0xb5, 0x2f, 0xfd, descriptor][..], window.as_slice(), len].concat();
+            // A raw block of two bytes, and an empty one.
+            let frame = [&head[..], &[0x11, 0, 0, 1, 2]].concat();
+            assert_any_reads_fail(Codec::Zstd, &frame);
+            assert_any_reads_fail(Codec::Zstd, &[&head[..], &[0x05, 0, 0]].concat());
+        }
+        assert_any_reads_do(Codec::Zstd, b"\x28\xb5\x2f\xfd\x20\x02\x11\0\0\x01\x02", &[1, 2]);
     }
 
     #[test]
