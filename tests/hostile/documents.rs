@@ -130,16 +130,20 @@ fn layers_that_are_bombs_end_at_the_target() {
 #[test]
 fn headers_and_tokens_are_bounded() {
     let mut cage = Cage::of("http: headers and tokens");
-    let long = Depot::start(HERE, |_| Reply::text("x").with("X-Long", "x".repeat(600_000)));
+    let long = |len: usize| Depot::start(HERE, move |_| Reply::text("x").with("X-Long", "x".repeat(len)));
     let many = Depot::start(HERE, |_| {
         let mut reply = Reply::text("x");
         reply.headers = vec![("X-Many", "x".to_owned()); 300];
         reply
     });
-    for (name, depot) in [("a header of 600 KB", &long), ("300 headers", &many)] {
+    for (name, depot, (code, words)) in [
+        ("a header of 64 KiB", &long(64 << 10), (4, "more than 65536 bytes, which is the limit")),
+        ("a header of 600 KB", &long(600_000), (3, "")),
+        ("300 headers", &many, (3, "")),
+    ] {
         let run = run::import(format!("http://{}/x", depot.address()), cage.target());
         let run = cage.caged(run.args(["--force", "--idle-timeout", "2s"]));
-        cage.refusal(name, run, (3, ""), Left::Untouched);
+        cage.refusal(name, run, (code, words), Left::Untouched);
     }
     let layout = OciLayout::new(cage.workshop.path());
     drop(held(&mut cage, layout.image("amd64", &[layer(&[("disk/a.img", b"x")], Packing::None)])));
@@ -158,9 +162,25 @@ fn headers_and_tokens_are_bounded() {
         });
         cage.refusal(name, pull(&cage, &depot), (4, "which is the limit"), Left::Untouched);
     }
-    let challenges = vec!["Bearer realm=\"http://127.0.0.1:9/t\",x=\"y\""; 90].join(", ");
-    let noisy =
-        Depot::start(HERE, move |_| Reply::status(401).with("WWW-Authenticate", challenges.repeat(4)));
-    cage.refusal("20 KB of challenges", pull(&cage, &noisy), (4, ""), Left::Untouched);
+    for (name, noise, code) in [("60 parts of challenges", 20, 0), ("60 KB of challenges", 1900, 4)] {
+        let shelf = shelves(&layout);
+        let depot = Depot::start(HERE, move |request| match request.path.starts_with("/token") {
+            true => Reply::text(r#"{"token":"t"}"#),
+            false if request.header("authorization").is_empty() => {
+                // The only one that can be answered comes last.
+                let noise = "Odd a=\"b\\\",\", , Negotiate, ".repeat(noise);
+                let realm = format!("{noise}Bearer realm=\"http://{}/token\"", request.header("host"));
+                Reply::status(401).with("WWW-Authenticate", realm)
+            }
+            false => shelf(request),
+        });
+        match code {
+            0 => {
+                let outcome = cage.run(pull(&cage, &depot));
+                cage.note(name, outcome.code == 0, &outcome);
+            }
+            _ => cage.refusal(name, pull(&cage, &depot), (code, "401"), Left::Untouched),
+        }
+    }
     cage.finish();
 }

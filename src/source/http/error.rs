@@ -82,6 +82,8 @@ pub(in crate::source) enum HttpError {
     Encoding(String),
     #[error("the answer has more than {limit} bytes, which is the limit for what it should be")]
     TooLarge { limit: usize },
+    #[error("the answer's headers have more than {limit} bytes, which is the limit for them")]
+    LongHead { limit: usize },
     #[error("the file has changed while it was read: {0}")]
     Changed(String),
     #[error("the server's answer contradicts itself: {0}")]
@@ -192,6 +194,7 @@ impl Classify for HttpError {
             | Self::Tls(_)
             | Self::Proxy { reached: Reached::Proxy, .. }
             | Self::TooLarge { .. }
+            | Self::LongHead { .. }
             | Self::Refused { .. }
             | Self::Redirect(_)
             | Self::Realm(..)

@@ -34,6 +34,9 @@ const STEP: Duration = Duration::from_millis(100);
 /// Redirects in a row.
 const MOST_REDIRECTS: u32 = 10;
 
+/// Bytes of all headers of an answer.
+const MOST_HEAD: usize = 64 << 10;
+
 /// Bytes of an error's body worth reading; of these a message shows far less.
 const MOST_WORDS: usize = 16 << 10;
 
@@ -252,7 +255,12 @@ impl Remote {
         let answer = self.patiently(request.send(), idle.min(limit)).await?;
         let silence = if idle <= limit { HttpError::Idle(idle) } else { HttpError::Silent(limit) };
         let answer = answer.ok_or(silence)?;
-        answer.map_err(|error| HttpError::of_request(error, proxy, self.link.limits.connect))
+        let answer = answer.map_err(|error| HttpError::of_request(error, proxy, self.link.limits.connect))?;
+        let head = answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+        if head.sum::<usize>() > MOST_HEAD {
+            return Err(HttpError::LongHead { limit: MOST_HEAD });
+        }
+        Ok(answer)
     }
 
     /// Whether what proves who asks may be sent to `place`.
