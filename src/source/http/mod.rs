@@ -11,6 +11,7 @@ mod error;
 mod facts;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod gauge;
 mod lanes;
 mod limits;
 mod link;

@@ -6,9 +6,11 @@
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::error::HttpError;
 use super::facts::Validator;
+use super::gauge::Advice;
 use super::lanes::Lanes;
 use super::range::{Resume, judge_part};
 use super::request::{Remote, facts};
@@ -97,9 +99,14 @@ impl Ranges {
         while *done < buf.len() {
             let start = *done;
             let rest = buf.get_mut(start..).unwrap_or_default();
+            let asked = Instant::now();
             let result = self.fill_some(rest, at.saturating_add(count(start)), done).await;
-            patience.delivered(count(done.saturating_sub(start)));
-            let Err(error) = result else { continue };
+            let got = count(done.saturating_sub(start));
+            patience.delivered(got);
+            let Err(error) = result else {
+                self.heed(&self.lanes.answered(&lane, got, asked.elapsed()));
+                continue;
+            };
             if !error.wants_fewer() {
                 self.remote.rest(&mut patience, error).await?;
                 continue;
@@ -112,6 +119,18 @@ impl Ranges {
             lane = self.lanes.enter().await;
         }
         Ok(())
+    }
+
+    /// Says what becomes of the lanes, where something does.
+    fn heed(&self, advice: &Advice) {
+        let name = &self.remote.name;
+        match advice {
+            Advice::Stay => {}
+            Advice::Narrow => {
+                tracing::info!("{name}: the server has become slow; trying one range at a time");
+            }
+            Advice::Widen => tracing::info!("{name}: that is slower still; asking for several ranges again"),
+        }
     }
 
     /// Fills as much of `buf` as one answer gives, and adds that to `done`.
