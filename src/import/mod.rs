@@ -84,6 +84,9 @@ fn disk(
     let started = Instant::now();
     let sink = open_sink(config, progress)?;
     let input = origin.source.open()?;
+    if let Some(digest) = origin.notes.digest() {
+        tap.rely_on(digest);
+    }
     let access = access(&input);
     let head = head::open(input, choices(config), tap)?;
     let decided = plan(facts(config, origin.endpoint, access, &head))?;

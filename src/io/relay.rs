@@ -12,14 +12,12 @@ use std::thread::{self, JoinHandle};
 use super::Sequential;
 use crate::error::{Error, Kind};
 
-/// Buffers that go round between the two threads: one at each end and two on the way.
-const BUFFERS: usize = 4;
+/// Buffers that go round between the two threads: together they hold more than one write to a target
+/// takes in, so that the stream goes on while that waits for a disk.
+const BUFFERS: usize = 16;
 
-/// Bytes in a buffer: a message costs next to nothing beside them.
+/// Bytes in a buffer, and in every message but the last: each wakes a thread.
 const BUFFER: usize = 256 << 10;
-
-/// Bytes that are worth a message; fewer are sent only where the stream ends.
-const ENOUGH: usize = 64 << 10;
 
 /// The same stream, read ahead in a thread of its own.
 ///
@@ -156,10 +154,10 @@ fn forward(mut stream: Sequential, parcels: &Sender<Parcel>, returning: &Receive
     }
 }
 
-/// Reads [`ENOUGH`] bytes or up to the end, which it returns.
+/// Fills `buffer`, or reads up to the end, which it returns.
 fn fill(stream: &mut Sequential, buffer: &mut [u8]) -> (usize, Option<Parcel>) {
     let mut count = 0_usize;
-    while count < ENOUGH {
+    while count < buffer.len() {
         match stream.read(buffer.get_mut(count..).unwrap_or_default()) {
             Ok(0) => return (count, Some(Parcel::End)),
             Ok(more) => count = count.saturating_add(more),

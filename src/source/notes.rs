@@ -3,12 +3,15 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use crate::format::digest::Checksum;
+
 /// Facts that are set once, while the source is opened.
 #[derive(Debug, Default)]
 pub struct Notes {
     media_type: OnceLock<String>,
     image_env: OnceLock<Vec<String>>,
     version: OnceLock<Version>,
+    digest: OnceLock<Checksum>,
 }
 
 /// What tells the bytes of an image from those that the same place may hold another time.
@@ -44,6 +47,16 @@ impl Notes {
     #[must_use]
     pub fn version(&self) -> Option<&Version> {
         self.version.get()
+    }
+
+    /// The digest that the source itself holds the bytes to that it receives, where it has one.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Checksum> {
+        self.digest.get()
+    }
+
+    pub(super) fn set_digest(&self, digest: Checksum) {
+        self.digest.get_or_init(|| digest);
     }
 
     pub(super) fn set_version(&self, place: &str, validator: String) {

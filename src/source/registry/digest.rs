@@ -49,6 +49,11 @@ impl Digest {
         Self { sha512: self.sha512, hex: sum.hex() }
     }
 
+    /// The same as a checksum.
+    pub(super) fn checksum(&self) -> Option<Checksum> {
+        self.to_string().parse().ok()
+    }
+
     /// The algorithm's name.
     pub(super) fn algorithm(&self) -> &'static str {
         if self.sha512 { "sha512" } else { "sha256" }

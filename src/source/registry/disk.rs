@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::digest::Digest;
 use super::error::RegistryError;
 use super::layer::Opened;
 use super::platform::Wish;
@@ -70,6 +71,9 @@ fn found(mut store: Box<dyn Store>, context: &Context) -> Result<(Disk, u64), Er
                 let above = layers.len().saturating_sub(layer.number);
                 let path = image_path.as_deref().unwrap_or_default();
                 context.notes.set_version(path, format!("{digest}, {above} from the top, {len} bytes"));
+            }
+            if let Some(digest) = layer.stored.as_ref().and_then(Digest::checksum) {
+                context.notes.set_digest(digest);
             }
             return Ok((Disk { layer: opened, view, _store: store }, len));
         }

@@ -40,7 +40,8 @@ impl Opened {
         };
         let mut plain = relay(stream);
         if let Some(codec) = codec {
-            plain = codec::decode(codec, plain, &Options { threads: 1 }).map_err(unread)?;
+            // What comes after it hashes all of it, and has a thread of its own too.
+            plain = relay(codec::decode(codec, plain, &Options { threads: 1 }).map_err(unread)?);
         }
         let promise = Promise { what: format!("the tar in {what}"), digest: layer.plain.clone(), size: None };
         let (plain, proof) = verified(plain, promise, Arc::clone(stop));
