@@ -187,6 +187,20 @@ mod tests {
         Sequential::new(&b"hello"[..], Some(5))
     }
 
+    #[test]
+    fn what_the_source_sees_to_is_not_hashed_and_a_checksum_that_was_given_is() {
+        let layer: Checksum = format!("sha256:{}", "5".repeat(64)).parse().unwrap();
+        let stop = Stop::default();
+        let relying = |expected: Option<&str>| {
+            let tap = Tap::new(expected.map(|sum| sum.parse().unwrap()));
+            tap.rely_on(&layer);
+            tap.on(hello()).read_to_end(&mut Vec::new()).unwrap();
+            tap.check(&stop).unwrap()
+        };
+        assert_eq!(relying(None), layer);
+        assert_eq!(relying(Some(HELLO)).to_string(), HELLO);
+    }
+
     fn damage() -> Error {
         Error::new(Kind::Image, "damaged")
     }

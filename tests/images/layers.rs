@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Bench;
 use crate::common::oci::{PACKINGS, Packing, layer};
-use crate::common::{noise, qemu, run};
+use crate::common::{digest, noise, qemu, run};
 
 #[test]
 fn a_layer_is_unpacked_whatever_it_is_packed_by() {
@@ -22,6 +22,20 @@ fn a_layer_is_unpacked_whatever_it_is_packed_by() {
         assert_eq!(outcome.result()["format"], "raw", "{packing:?}");
         assert_eq!(outcome.number("scratch_bytes"), 0);
     }
+}
+
+#[test]
+fn the_digest_of_an_image_is_that_of_the_layer_and_a_checksum_one_of_the_disk() {
+    let mut bench = Bench::new();
+    let disk = bench.with_disk("disk/a.img", Packing::Gzip);
+    let stored = disk.digest();
+    bench.holds(&[disk]);
+    let outcome = bench.pours(bench.import());
+    assert_eq!(outcome.result()["digest"]["value"], stored);
+    let expected = digest::bytes(&bench.disk);
+    let outcome = bench.pours(bench.import().arg(format!("--checksum=sha256:{expected}")));
+    assert_eq!(outcome.result()["digest"]["value"], expected);
+    bench.refuses(bench.import().arg(format!("--checksum=sha256:{stored}")), 5, "the checksum differs");
 }
 
 #[test]
