@@ -49,6 +49,10 @@ class Scale:
         power = math.log10(max(value, 10.0**self.low))
         return self.left + PANEL * (power - self.low) / (self.high - self.low)
 
+    def has_room(self):
+        """Whether more than each power of ten can be named."""
+        return PANEL / (self.high - self.low) > 80
+
     def ticks(self):
         """The values that get a line."""
         for power in range(self.low, self.high + 1):
@@ -88,7 +92,8 @@ def axis(scale, name, foot):
     for value in scale.ticks():
         x = scale.place(value)
         parts.append(line(x, TOP - 6, x, foot, "grid"))
-        if not f"{value:g}".endswith("2"):
+        mantissa = f"{value:g}".strip("0.")
+        if mantissa == "1" or (mantissa == "5" and scale.has_room()):
             parts.append(text(x, foot + 16, f"{value:g}", anchor="middle"))
     return parts
 

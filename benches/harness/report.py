@@ -173,6 +173,12 @@ def memory_lines(table):
         yield f"| {what} | {ratio:.0f} MiB ({work}) | ≤ {goal} MiB {'met' if ratio <= goal else '**not met**'} |"
 
 
+def answer_line(name, took):
+    """How long an upload's answer took; the goal is one for qcow2, whose last bytes are no gigabytes of zeros."""
+    goal = f"≤ 1 {'met' if took <= 1 else '**not met**'}" if name.startswith("qcow2") else "–"
+    return f"| {name} | {took:.2f} | {goal} |"
+
+
 def growth_line(point, samples):
     """One image of a series."""
     median = statistics.median
@@ -210,7 +216,7 @@ def write_summary(path, results, facts):
         "",
         "| image | seconds | goal |",
         "|---|---|---|",
-        *(f"| {name} | {took:.2f} | ≤ 1 {'met' if took <= 1 else '**not met**'} |" for name, took in results.answers),
+        *(answer_line(name, took) for name, took in results.answers),
         "",
         "## Against the limit",
         "",
