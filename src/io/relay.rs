@@ -16,8 +16,12 @@ use crate::error::{Error, Kind};
 /// takes in, so that the stream goes on while that waits for a disk.
 const BUFFERS: usize = 16;
 
-/// Bytes in a buffer, and in every message but the last: each wakes a thread.
+/// Bytes in a buffer: a message costs next to nothing beside them.
 const BUFFER: usize = 256 << 10;
+
+/// Bytes that are worth a message to a reader that would wait otherwise; fewer are sent only where the
+/// stream ends.
+const ENOUGH: usize = 64 << 10;
 
 /// The same stream, read ahead in a thread of its own.
 ///
@@ -142,8 +146,14 @@ impl Drop for Relay {
 
 /// The thread: fills buffers and sends them until the stream ends or nobody listens.
 fn forward(mut stream: Sequential, parcels: &Sender<Parcel>, returning: &Receiver<Box<[u8]>>) {
-    while let Ok(mut buffer) = returning.recv() {
-        let (count, end) = fill(&mut stream, &mut buffer);
+    let mut idle: Vec<Box<[u8]>> = Vec::with_capacity(BUFFERS);
+    while let Some(mut buffer) = idle.pop().or_else(|| returning.recv().ok()) {
+        // One buffer is here and one with the reader: none is on its way there.
+        let waited_for = || {
+            idle.extend(returning.try_iter());
+            idle.len().saturating_add(2) >= BUFFERS
+        };
+        let (count, end) = fill(&mut stream, &mut buffer, waited_for);
         if count > 0 && parcels.send(Parcel::Bytes((buffer, count))).is_err() {
             return;
         }
@@ -154,10 +164,14 @@ fn forward(mut stream: Sequential, parcels: &Sender<Parcel>, returning: &Receive
     }
 }
 
-/// Fills `buffer`, or reads up to the end, which it returns.
-fn fill(stream: &mut Sequential, buffer: &mut [u8]) -> (usize, Option<Parcel>) {
+/// Fills `buffer`, with [`ENOUGH`] bytes where those are waited for, or up to the end, which it returns.
+fn fill(
+    stream: &mut Sequential,
+    buffer: &mut [u8],
+    mut waited_for: impl FnMut() -> bool,
+) -> (usize, Option<Parcel>) {
     let mut count = 0_usize;
-    while count < buffer.len() {
+    while count < buffer.len() && (count < ENOUGH || !waited_for()) {
         match stream.read(buffer.get_mut(count..).unwrap_or_default()) {
             Ok(0) => return (count, Some(Parcel::End)),
             Ok(more) => count = count.saturating_add(more),
@@ -234,6 +248,28 @@ mod tests {
         let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "a reading thread panicked: boom");
         assert!(stream.read(&mut [0; 9]).is_err());
+    }
+
+    #[test]
+    fn a_reader_that_waits_gets_what_there_is() {
+        let (said, heard) = channel::<()>();
+        struct Slow(usize, Receiver<()>);
+        impl Read for Slow {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                if self.0 == ENOUGH {
+                    // More comes only after the first bytes have been read.
+                    self.1.recv().map_err(io::Error::other)?;
+                    return Ok(0);
+                }
+                self.0 = ENOUGH;
+                buf[..ENOUGH].fill(7);
+                Ok(ENOUGH)
+            }
+        }
+        let mut stream = relay(Sequential::new(Slow(0, heard), None));
+        stream.read_exact(&mut [0; ENOUGH]).unwrap();
+        said.send(()).unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
     }
 
     #[test]
