@@ -1,6 +1,7 @@
 //! A little that asks for a lot: the work is bounded by the disk, and the disk by the target.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,6 +100,29 @@ fn the_largest_l1_table_takes_bounded_memory() {
     ] {
         cage.refusal(name, run, (6, "reserved bits"), Left::Untouched);
     }
+    cage.finish();
+}
+
+#[test]
+fn the_largest_window_table_and_what_waits_for_it_take_bounded_memory() {
+    let mut cage = Cage::of("amplified: window, L1 table and what waits");
+    let (entries, waits) = (4_u32 << 20, 200);
+    // The table that all entries name comes last: until then nobody knows what the 200 MiB before it are.
+    let l2 = 1024 + (32 << 20) + (waits << 20);
+    let (file, scratch) = (cage.at("image"), cage.at("scratch"));
+    fs::create_dir(&scratch).unwrap();
+    let mut packed = zstd::stream::write::Encoder::new(File::create(&file).unwrap(), 1).unwrap();
+    packed.window_log(27).unwrap();
+    packed.write_all(&Image(vec![0; 1024]).header(9, u64::from(entries) << 15, entries).0).unwrap();
+    let entry = (l2 | COPIED).to_be_bytes().repeat(1 << 16);
+    (0..64).for_each(|_| packed.write_all(&entry).unwrap());
+    (0..waits).for_each(|_| packed.write_all(&[b'w'; 1 << 20]).unwrap());
+    packed.write_all(&[0; 512]).unwrap();
+    packed.finish().unwrap();
+    let run = cage.import_within(1 << 40, "-").fed_from(&file).arg("--scratch-dir").arg(&scratch);
+    let outcome = cage.run(run);
+    let spilled = outcome.code == 0 && outcome.number("scratch_bytes") > 0;
+    cage.note("a pipe", spilled, &outcome);
     cage.finish();
 }
 

@@ -38,6 +38,9 @@ const BATCH: usize = 1 << 16;
 /// at again after the last byte.
 const MAPPINGS: usize = 1 << 19;
 
+/// Bytes of an L1 table that are no matter beside what waits.
+const SMALL_TABLE: u64 = 1 << 20;
+
 /// So many L1 entries that name a table take as much memory as a mapping.
 const ENTRIES: usize = 3;
 
@@ -71,6 +74,13 @@ pub struct Forward<'a> {
     claims: Ranges,
 }
 
+/// What may wait in memory beside the L1 table of `header`, which stays there twice: an eighth of it at least.
+fn beside(header: &Header, waiting: &Waiting) -> Waiting {
+    let table = header.l1_len().saturating_mul(2).saturating_sub(SMALL_TABLE);
+    let whole = waiting.memory_budget;
+    Waiting { memory_budget: whole.saturating_sub(table).max(whole / 8), ..waiting.clone() }
+}
+
 impl<'a> Forward<'a> {
     /// A pass over an image of `len` bytes, where that is known, whose header was read already.
     #[must_use]
@@ -84,7 +94,7 @@ impl<'a> Forward<'a> {
             tables,
             runs: Runs::default(),
             mappings: None,
-            hold: Hold::new(waiting, len, to.progress),
+            hold: Hold::new(&beside(&header, waiting), len, to.progress),
             placed: Placed::default(),
             workers: Workers::new(&header, to),
             late: Vec::new(),
@@ -105,8 +115,8 @@ impl<'a> Forward<'a> {
     ///
     /// Memory: three clusters and a MiB of the image at hand, the L1 table four times while it comes and
     /// twice afterwards, up to 24 MiB of mappings whose data is still to come, up to 16 MiB of places of
-    /// data that may be mapped again, 2 MiB for each worker, the budget for what waits, and up to
-    /// 24 MiB of places in scratch.
+    /// data that may be mapped again, 2 MiB for each worker, the budget for what waits less a large L1
+    /// table, and up to 24 MiB of places in scratch.
     ///
     /// # Errors
     /// Whatever the stream or the target fail with; [`Qcow2Error`] for a damaged image; scratch
