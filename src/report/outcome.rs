@@ -41,7 +41,8 @@ pub struct Outcome {
     pub scratch_bytes: u64,
     /// How long it took.
     pub seconds: f64,
-    /// The digest of the bytes as received, of a container image that of the disk's layer; none where they were not received in order.
+    /// The digest of the bytes as received, of a container image that of the disk's layer; none where they
+    /// were not received in order.
     pub digest: Option<DigestReport>,
     /// What the user should know.
     pub warnings: Vec<String>,
