@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// not as fast.
 const REST: u32 = 20;
 
+/// The most that an entry waits for that reason: what was written since would be lost.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
 /// The journal of one import, for as long as that runs.
 pub(super) struct Keeper {
     shared: Arc<Shared>,
@@ -138,7 +141,7 @@ impl Shared {
                 tracing::warn!("the journal ends here: {error}");
                 return;
             }
-            pause = PAUSE.max(began.elapsed().saturating_mul(REST));
+            pause = began.elapsed().saturating_mul(REST).clamp(PAUSE, LONGEST_REST);
         }
     }
 

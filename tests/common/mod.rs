@@ -36,11 +36,12 @@ pub(crate) fn workshop() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("diskpour-test-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// Waits until `happened`, for a while.
+/// Waits until `happened`, for a long while: what others write at the same time can hold a flush up for
+/// seconds, and a journal rests twenty times as long.
 pub(crate) fn wait_for(happened: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     while !happened() {
-        if start.elapsed() > Duration::from_secs(10) {
+        if start.elapsed() > Duration::from_secs(100) {
             return false;
         }
         sleep(Duration::from_millis(10));
