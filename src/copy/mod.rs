@@ -6,8 +6,11 @@
 mod failing_tests;
 mod forward;
 mod gather;
+mod held;
 mod queue;
 mod ranged;
+#[cfg(test)]
+mod ranged_tests;
 mod stream;
 
 use std::io;

@@ -1,6 +1,7 @@
 //! What the workers of the ranged route do next: copy a segment, else load the next part's tables.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
@@ -92,9 +93,10 @@ impl Queue {
     }
 }
 
-/// Joins `extents` into segments that suit `reading`, in host order.
-pub(super) fn segments(extents: Vec<Extent>, reading: Reading) -> Vec<Segment> {
-    let piece = super::bytes(reading.piece);
+/// Joins `extents` into segments that suit `reading`, in host order; data is cut into extents of at most `most`
+/// bytes.
+pub(super) fn segments(extents: Vec<Extent>, reading: Reading, most: usize) -> Vec<Segment> {
+    let piece = super::bytes(reading.piece.min(most));
     let mut parts: Vec<(HostOffset, u64, Extent)> = Vec::new();
     for extent in extents {
         match extent.place {
@@ -117,16 +119,35 @@ pub(super) fn segments(extents: Vec<Extent>, reading: Reading) -> Vec<Segment> {
     joined
 }
 
-/// The host bytes from the first to the last of `extents`: where they begin, and how many.
-pub(super) fn span(extents: &[Extent]) -> (HostOffset, u64) {
-    let stored = |extent: &Extent| match extent.place {
-        Place::Zero => None,
-        Place::Compressed { host, bound } => Some((host, host.plus(bound))),
-        Place::Data(host) => Some((host, host.plus(extent.len))),
-    };
-    let all = extents.iter().filter_map(stored);
-    let hull = all.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
-    hull.map_or((HostOffset(0), 0), |(start, end)| (start, end.0.saturating_sub(start.0)))
+/// Neighbours among `extents`, which are in host order, and the host bytes from the first to the last of
+/// them: the next one belongs to them where it `joins` these.
+pub(super) fn runs(
+    extents: &[Extent],
+    joins: impl Fn(&Range<HostOffset>, &Range<HostOffset>) -> bool,
+) -> impl Iterator<Item = (Range<HostOffset>, &[Extent])> {
+    let mut rest = extents;
+    std::iter::from_fn(move || {
+        let mut hull = stored(rest.first()?);
+        let more = rest.iter().skip(1).map(stored).take_while(|next| {
+            let joined = joins(&hull, next);
+            if joined {
+                hull.end = hull.end.max(next.end);
+            }
+            joined
+        });
+        let (run, after) = rest.split_at_checked(more.count().saturating_add(1))?;
+        rest = after;
+        Some((hull, run))
+    })
+}
+
+/// The host bytes of `extent`; nowhere are none.
+fn stored(extent: &Extent) -> Range<HostOffset> {
+    match extent.place {
+        Place::Zero => HostOffset(0)..HostOffset(0),
+        Place::Compressed { host, bound } => host..host.plus(bound),
+        Place::Data(host) => host..host.plus(extent.len),
+    }
 }
 
 /// Cuts data at multiples of `piece`, so that neighbours share no segment's edge by chance.
@@ -162,7 +183,7 @@ mod tests {
     }
 
     fn shape(extents: Vec<Extent>) -> Vec<(u64, u64, usize)> {
-        segments(extents, READING).iter().map(|s| (s.host.0, s.len, s.extents.len())).collect()
+        segments(extents, READING, usize::MAX).iter().map(|s| (s.host.0, s.len, s.extents.len())).collect()
     }
 
     #[test]
@@ -178,10 +199,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_segment_spans_no_more_than_it_needs() {
-        let extents = [data(0, 300, 100), data(100, 100, 50), data(200, 205, 90)];
-        assert_eq!(span(&extents), (HostOffset(100), 300));
-        assert_eq!(span(&extents[2..]), (HostOffset(205), 90));
+    fn long_stretches_are_read_at_once_as_extents_that_can_be_told_apart() {
+        let extents = vec![data(0, 500, 2000)];
+        let shape = |most| -> Vec<_> {
+            let all = segments(extents.clone(), READING, most);
+            all.iter().map(|s| (s.host.0, s.len, s.extents.len())).collect()
+        };
+        assert_eq!(shape(400), [(500, 700, 2), (1200, 800, 2), (2000, 500, 2)]);
+        assert_eq!(shape(4000), [(500, 500, 1), (1000, 1000, 1), (2000, 500, 1)]);
+    }
+
+    #[test]
+    fn runs_are_neighbours_and_the_bytes_that_they_span() {
+        let extents = [data(200, 100, 90), data(0, 100, 200), data(300, 200, 10), data(400, 310, 10)];
+        let shape = |gap: u64| -> Vec<_> {
+            let near =
+                move |hull: &Range<HostOffset>, next: &Range<HostOffset>| next.start <= hull.end.plus(gap);
+            runs(&extents, near).map(|(hull, run)| (hull.start.0, hull.end.0, run.len())).collect()
+        };
+        assert_eq!(shape(9), [(100, 300, 3), (310, 320, 1)]);
+        assert_eq!(shape(10), [(100, 320, 4)]);
+        assert_eq!(runs(&[], |_, _| true).count(), 0);
     }
 
     #[test]

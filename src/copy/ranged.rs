@@ -3,19 +3,22 @@
 use std::ops::Range;
 
 use super::gather::Gather;
-use super::queue::{Queue, Segment, Task, segments, span};
+use super::held::Held;
+use super::queue::{Queue, Segment, Task, runs, segments};
 use super::{CopyError, Pouring, bytes, in_memory, read_failed, write_failed};
 use crate::codec::cluster::Inflater;
 use crate::error::{Error, Kind};
 use crate::format::addr::{GuestOffset, HostOffset};
 use crate::format::extent::{Extent, Place};
 use crate::image::Image;
-use crate::io::{ALIGNMENT, Aligned};
 use crate::journal::Ranges;
+
+/// Bytes of a segment that are placed before more of it are read: a far place is asked for more at once.
+const PART: usize = 4 << 20;
 
 /// Pours `image`.
 ///
-/// Memory: for each worker one read of the place's preferred size and a gathered write of 2 MiB;
+/// Memory: for each worker one read of the place's preferred size or 4 MiB, and a gathered write of 2 MiB;
 /// the stretches of one part of the image for each worker.
 ///
 /// # Errors
@@ -51,15 +54,15 @@ struct Worker<'a> {
     to: Pouring<'a>,
     gather: Gather<'a>,
     inflater: Option<Inflater>,
-    buf: Aligned,
+    held: Held,
 }
 
 impl<'a> Worker<'a> {
     fn new(image: &'a dyn Image, to: Pouring<'a>) -> Self {
-        let buf = Aligned::zeroed(0);
+        let held = Held::new(image.place().reading().piece.min(PART));
         let (_, cluster) = image.compression();
         let gather = Gather::new(to.sink, image.virtual_size(), cluster);
-        Self { image, to, gather, inflater: None, buf }
+        Self { image, to, gather, inflater: None, held }
     }
 
     fn run(&mut self, queue: &Queue) -> Result<(), Error> {
@@ -81,27 +84,26 @@ impl<'a> Worker<'a> {
             let zeroed = self.to.sink.zero(extent.guest, extent.len);
             zeroed.map_err(|cause| write_failed(extent.guest.0, cause))?;
         }
-        Ok(segments(extents, self.image.place().reading()))
+        Ok(segments(extents, self.image.place().reading(), PART))
     }
 
     fn copy(&mut self, segment: &Segment) -> Result<(), Error> {
         let left = self.missing(segment)?;
-        if left.is_empty() {
-            return Ok(());
-        }
-        let (host, len) = span(&left);
-        // The buffer is skewed as the file is, so that what is aligned there is aligned here.
-        let skew = in_memory(host.0 % bytes(ALIGNMENT));
-        let end = skew.saturating_add(in_memory(len));
-        if self.buf.len() < end {
-            self.buf = Aligned::zeroed(end.max(self.image.place().reading().piece));
-        }
-        let read = self.buf.get_mut(skew..end).unwrap_or_default();
-        let done = self.image.place().read_exact_at(read, host.0);
-        done.map_err(|cause| read_failed(host.0, cause))?;
-        for extent in &left {
-            self.to.stop.check()?;
-            self.place(host, extent, skew)?;
+        let place = self.image.place();
+        let gap = place.reading().gap;
+        for (span, run) in runs(&left, |before, next| next.start <= before.end.plus(gap)) {
+            let mut reader = place.reader(span.start.0..span.end.0);
+            self.held.restart(span.start);
+            let short =
+                |part: &Range<HostOffset>, next: &Range<HostOffset>| part.start.plus(bytes(PART)) >= next.end;
+            for (span, part) in runs(run, short) {
+                let read = self.held.advance(&mut reader, span);
+                read.map_err(|cause| read_failed(self.held.end(), cause))?;
+                for extent in part {
+                    self.to.stop.check()?;
+                    self.place(extent)?;
+                }
+            }
         }
         Ok(())
     }
@@ -128,17 +130,13 @@ impl<'a> Worker<'a> {
         Ok(left)
     }
 
-    /// Puts `extent` into its place; the buffer holds, after `skew` bytes, those of the image from `first` on.
-    fn place(&mut self, first: HostOffset, extent: &Extent, skew: usize) -> Result<(), Error> {
-        let slice = |host: u64, len: u64| {
-            let start = skew.saturating_add(in_memory(host.saturating_sub(first.0)));
-            self.buf.get(start..start.saturating_add(in_memory(len))).unwrap_or_default()
-        };
+    /// Puts `extent`, whose bytes are held, into its place.
+    fn place(&mut self, extent: &Extent) -> Result<(), Error> {
         match extent.place {
             Place::Zero => Ok(()),
-            Place::Data(host) => self.gather.put(extent.guest, slice(host.0, extent.len)),
+            Place::Data(host) => self.gather.put(extent.guest, self.held.bytes(host, extent.len)),
             Place::Compressed { host, bound } => {
-                let input = slice(host.0, bound);
+                let input = self.held.bytes(host, bound);
                 let (compression, cluster) = self.image.compression();
                 if self.inflater.is_none() {
                     self.inflater = Inflater::new(compression);

@@ -8,6 +8,7 @@
 mod aligned;
 mod count;
 mod relay;
+mod steps;
 mod zero;
 
 use std::fs::File;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub use aligned::{ALIGNMENT, Aligned};
 pub use count::count;
 pub use relay::relay;
+use steps::Steps;
 pub use zero::{Piece, is_zero, pieces};
 
 /// How a place is best read at random.
@@ -46,6 +48,12 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// `UnexpectedEof` when the range does not lie within the length; whatever the place fails with.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// The bytes of `range`, which lies within the length, from the first to the last. A place that has to be
+    /// asked is asked once, in however many parts it is read.
+    fn reader(&self, range: Range<u64>) -> Box<dyn Read + '_> {
+        Box::new(Steps::new(self, range))
+    }
 
     /// How this place is best read.
     fn reading(&self) -> Reading;

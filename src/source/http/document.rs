@@ -70,7 +70,7 @@ impl Remote {
         let headers = response.headers().clone();
         let mut body = Vec::new();
         while let Some(chunk) = self.chunk(&mut response).await? {
-            body.extend_from_slice((*chunk).as_ref());
+            body.extend_from_slice(&chunk);
             if body.len() > limit {
                 return Err(HttpError::TooLarge { limit });
             }

@@ -21,6 +21,7 @@ mod proxy;
 mod random;
 mod range;
 mod reach;
+mod reader;
 mod redirect;
 mod refusal;
 mod request;

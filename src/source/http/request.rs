@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode};
 use url::Url;
@@ -39,9 +40,6 @@ const MOST_HEAD: usize = 64 << 10;
 
 /// Bytes of an error's body worth reading; of these a message shows far less.
 const MOST_WORDS: usize = 16 << 10;
-
-/// Some bytes as they came from the network.
-pub(super) type Chunk = Box<dyn AsRef<[u8]> + Send>;
 
 /// A URL, what it redirects to, and everything that a request for it needs.
 pub(in crate::source) struct Remote {
@@ -182,7 +180,7 @@ impl Remote {
     /// # Errors
     /// [`HttpError::Broken`] where it breaks, [`HttpError::Idle`], [`HttpError::Drips`],
     /// [`HttpError::Stopped`].
-    pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Chunk>, HttpError> {
+    pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, HttpError> {
         let (limit, asked) = (self.context().idle_timeout, Instant::now());
         self.waiting.fetch_add(1, Relaxed);
         let chunk = self.patiently(response.chunk(), limit).await;
@@ -193,7 +191,7 @@ impl Remote {
         let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         self.context().progress.fetched.fetch_add(bytes, Relaxed);
         self.pace.lock().unwrap_or_else(PoisonError::into_inner).came(bytes, waited, limit)?;
-        Ok(Some(Box::new(chunk)))
+        Ok(Some(chunk))
     }
 
     /// Waits for `future`, but not longer than `limit`, which gives `None`, and not after the wish to stop.

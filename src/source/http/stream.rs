@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use reqwest::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,7 +18,7 @@ use super::error::{Failure, HttpError};
 use super::facts::Validator;
 use super::net::Net;
 use super::range::{Resume, judge_part, judge_plain};
-use super::request::{Chunk, Remote, facts};
+use super::request::{Remote, facts};
 use super::retry::Patience;
 use super::want::Want;
 use crate::error::{Error, Kind};
@@ -71,10 +72,9 @@ enum Message {
     Failed(Failure),
 }
 
-/// Bytes, of which `taken` have been read, and the room that they take.
+/// Bytes that were not read yet, and the room that they take.
 struct Piece {
-    bytes: Chunk,
-    taken: usize,
+    bytes: Bytes,
     _room: OwnedSemaphorePermit,
 }
 
@@ -101,7 +101,7 @@ impl Pump {
     }
 
     async fn pour(&mut self, prefix: Vec<u8>, mut body: Option<Body>) -> Result<(), HttpError> {
-        self.pass(Box::new(prefix), 0).await?;
+        self.pass(prefix.into()).await?;
         loop {
             let outcome = self.attempt(body.take()).await;
             match (outcome, self.object.len) {
@@ -124,7 +124,7 @@ impl Pump {
         };
         let start = self.at;
         while let Some(chunk) = self.remote.chunk(&mut body.response).await? {
-            self.pass(chunk, 0).await?;
+            self.pass(chunk).await?;
         }
         let whole = self.object.len.is_none_or(|len| self.at == len);
         match body.end {
@@ -136,16 +136,15 @@ impl Pump {
         }
     }
 
-    /// Delivers the bytes of `chunk` from `from` on.
-    async fn pass(&mut self, chunk: Chunk, from: usize) -> Result<(), HttpError> {
-        let new = (*chunk).as_ref().get(from..).unwrap_or_default();
-        let count = u64::try_from(new.len()).unwrap_or(u64::MAX);
+    /// Delivers `chunk`.
+    async fn pass(&mut self, chunk: Bytes) -> Result<(), HttpError> {
+        let count = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         let at = self.at.saturating_add(count);
         if let Some(len) = self.object.len.filter(|len| at > *len) {
             return Err(HttpError::Lie(format!("more bytes than the {len} that were announced")));
         }
         if let Some(digest) = &mut self.digest {
-            digest.update(new);
+            digest.update(&chunk);
         }
         self.at = at;
         self.patience.delivered(count);
@@ -153,7 +152,7 @@ impl Pump {
         let room = self.room.clone().acquire_many_owned(room).await;
         // Both fail only when the reader has gone.
         let gone = |_| HttpError::Stopped(Error::new(Kind::Other, "nobody reads the download any more"));
-        let piece = Piece { bytes: chunk, taken: from, _room: room.map_err(|_| gone(()))? };
+        let piece = Piece { bytes: chunk, _room: room.map_err(|_| gone(()))? };
         self.outbox.send(Message::Piece(piece)).map_err(|_| gone(()))
     }
 
@@ -200,20 +199,19 @@ impl Pump {
         let mut digest = Sha256::new();
         let mut left = self.at;
         while left > 0 {
-            let Some(chunk) = self.remote.chunk(response).await? else {
+            let Some(mut chunk) = self.remote.chunk(response).await? else {
                 return Err(HttpError::Short { got: self.at.saturating_sub(left), want: self.at });
             };
-            let bytes = (*chunk).as_ref();
-            let old = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-            left = left.saturating_sub(u64::try_from(old).unwrap_or(u64::MAX));
+            let old = chunk.split_to(usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len()));
+            left = left.saturating_sub(u64::try_from(old.len()).unwrap_or(u64::MAX));
             if self.digest.is_some() {
-                digest.update(bytes.get(..old).unwrap_or_default());
+                digest.update(&old);
             }
             if left == 0 {
                 self.compare(digest.clone())?;
             }
-            if old < bytes.len() {
-                self.pass(chunk, old).await?;
+            if !chunk.is_empty() {
+                self.pass(chunk).await?;
             }
         }
         Ok(())
@@ -258,11 +256,8 @@ impl Stream {
 impl Piece {
     /// Moves bytes to `buf`, as many as there are and fit.
     fn take(&mut self, buf: &mut [u8]) -> usize {
-        let rest = (*self.bytes).as_ref().get(self.taken..).unwrap_or_default();
-        let count = rest.len().min(buf.len());
-        let (from, to) = (rest.get(..count).unwrap_or_default(), buf.get_mut(..count).unwrap_or_default());
-        to.copy_from_slice(from);
-        self.taken = self.taken.saturating_add(count);
+        let count = self.bytes.len().min(buf.len());
+        self.bytes.copy_to_slice(buf.get_mut(..count).unwrap_or_default());
         count
     }
 }

@@ -87,6 +87,29 @@ fn a_stream_goes_on_at_the_byte_where_it_broke() {
 }
 
 #[test]
+fn a_range_that_is_read_in_parts_is_asked_for_once_and_goes_on_where_it_broke() {
+    let bytes = data(4 << 20);
+    let served = bytes.clone();
+    // 1 opens, 2 proves; the third answer breaks in the second part.
+    let server = Server::start(move |request| match request.number {
+        3 => cut(honest(&served, STRONG, request), 150_000),
+        _ => honest(&served, STRONG, request),
+    });
+    let place = random(&server, &context());
+    let (start, len) = (FAR, 1_000_000);
+    let mut reader = place.reader(start as u64..(start + len) as u64);
+    for at in (start..start + len).step_by(100_000) {
+        let mut part = vec![0; 100_000];
+        reader.read_exact(&mut part).unwrap();
+        assert!(part == bytes[at..at + 100_000], "{at}");
+    }
+    assert_eq!(reader.read(&mut [0; 10]).unwrap(), 0, "the range ends");
+    let end = Some(start + len);
+    let ranges: Vec<_> = server.seen()[2..].iter().map(|request| request.range).collect();
+    assert_eq!(ranges, [Some((start, end)), Some((start + 150_000, end))]);
+}
+
+#[test]
 fn a_legally_shorter_range_is_continued() {
     let bytes = data(500_000);
     let served = bytes.clone();
