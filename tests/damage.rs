@@ -61,19 +61,19 @@ fn a_damaged_plain_image_never_pours_wrong_bytes() {
 
 #[test]
 fn a_damaged_zlib_image_never_pours_wrong_bytes() {
-    try_every_damage("zlib", |dir| converted(dir, 144 << 10, "-c -o compat=0.10,cluster_size=4k"));
+    try_every_damage("zlib", |dir| converted(dir, 96 << 10, "-c -o compat=0.10,cluster_size=4k"));
 }
 
 #[test]
 fn a_damaged_zstd_image_never_pours_wrong_bytes() {
-    try_every_damage("zstd", |dir| converted(dir, 144 << 10, "-c -o cluster_size=4k,compression_type=zstd"));
+    try_every_damage("zstd", |dir| converted(dir, 96 << 10, "-c -o cluster_size=4k,compression_type=zstd"));
 }
 
 #[test]
 fn a_damaged_image_with_subclusters_never_pours_wrong_bytes() {
     try_every_damage("extended", |dir| {
-        let image = converted(dir, 128 << 10, "-c -o cluster_size=16k,extended_l2=on");
-        qemu::io(&image, ["write -P 7 50k 3k", "write -z 70k 2k", "discard 32k 16k", "write -P 9 120k 1k"]);
+        let image = converted(dir, 96 << 10, "-c -o cluster_size=16k,extended_l2=on");
+        qemu::io(&image, ["write -P 7 50k 3k", "write -z 70k 2k", "discard 32k 16k", "write -P 9 90k 1k"]);
         image
     });
 }

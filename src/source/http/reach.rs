@@ -11,8 +11,9 @@ const SHORT: usize = 4 << 20;
 /// A range of a server far away.
 const LONG: usize = 16 << 20;
 
-/// Held by all lanes together, at most, unless they are very many.
-const HELD: usize = 64 << 20;
+/// Asked for by all lanes together, at most, unless they are very many: the last of them would have little to do
+/// beside the others.
+const UNDER_WAY: usize = 64 << 20;
 
 /// From here on a server is far: on the way to it a short range's time is lost.
 const FAR: Duration = Duration::from_millis(5);
@@ -42,7 +43,7 @@ impl Reach {
         if Duration::from_micros(self.0.load(Relaxed)) < FAR {
             return SHORT;
         }
-        HELD.checked_div(lanes).unwrap_or(LONG).clamp(SHORT, LONG)
+        UNDER_WAY.checked_div(lanes).unwrap_or(LONG).clamp(SHORT, LONG)
     }
 }
 
