@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use reqwest::Response;
@@ -21,8 +21,8 @@ use super::want::Want;
 /// A range that ends, legally, after fewer bytes than this is no progress.
 const LEAST_PART: u64 = 4096;
 
-/// A reader that was elsewhere for more than one part in so many of the time it waited finds bytes that
-/// came meanwhile: they would flatter the server.
+/// A reader that was elsewhere for more than one part in so many of the time it waited tells nothing of the
+/// server: bytes came meanwhile, and the time is its own.
 const AWAY: u32 = 4;
 
 /// One version of an object that is asked for by ranges.
@@ -90,24 +90,24 @@ impl<'a> Reader<'a> {
 
     /// Fills as much of `buf` as one answer gives.
     async fn fill_some(&mut self, mut buf: &mut [u8]) -> Result<(), HttpError> {
-        let mut answer = match self.answer.take() {
-            Some(answer) => answer,
-            None => self.ask().await?,
+        let (mut answer, away) = match self.answer.take() {
+            Some(answer) => {
+                let away = answer.measured.1.elapsed();
+                (answer, away)
+            }
+            // The wait for its head is the server's time.
+            None => (self.ask().await?, Duration::ZERO),
         };
-        let away = answer.measured.1.elapsed();
         // The last part takes the answer's end along, so that its connection is free for another one.
         while !buf.is_empty() || self.rest.is_empty() {
             let given = answer.give(&self.version.remote, buf).await?;
             if given == 0 {
-                return self.ended(&answer);
+                return self.ended(&answer, away);
             }
             self.rest.start = self.rest.start.saturating_add(count(given));
             buf = std::mem::take(&mut buf).get_mut(given..).unwrap_or_default();
         }
-        let took = answer.measured.1.elapsed();
-        if away <= took.saturating_sub(away) / AWAY {
-            self.measure(&answer);
-        }
+        self.measure(&answer, away);
         answer.measured = (self.rest.start, Instant::now());
         self.answer = Some(answer);
         Ok(())
@@ -126,25 +126,30 @@ impl<'a> Reader<'a> {
         Ok(Answer { response, measured: (promised.start, asked), promised, chunk: Bytes::new() })
     }
 
-    /// Judges an answer that has no more bytes.
-    fn ended(&self, answer: &Answer) -> Result<(), HttpError> {
+    /// Judges an answer that has no more bytes, after a reader that was `away`.
+    fn ended(&self, answer: &Answer, away: Duration) -> Result<(), HttpError> {
         let promised = answer.promised.end.saturating_sub(answer.promised.start);
         let got = self.rest.start.saturating_sub(answer.promised.start);
         if got < promised || (answer.promised.end < self.rest.end && promised < LEAST_PART) {
             let want = self.rest.end.saturating_sub(answer.promised.start);
             return Err(HttpError::Short { got, want });
         }
-        self.measure(answer);
+        self.measure(answer, away);
         Ok(())
     }
 
-    /// Tells the lanes how long the newest bytes of `answer` took, and says what becomes of that.
-    fn measure(&self, answer: &Answer) {
+    /// Tells the lanes how long the newest bytes of `answer` took, if its reader was not `away` for too long,
+    /// and says what becomes of that.
+    fn measure(&self, answer: &Answer, away: Duration) {
         let Some(lane) = &self.lane else { return };
         let (from, since) = answer.measured;
+        let took = since.elapsed();
+        if !is_telling(took, away) {
+            return;
+        }
         let Version { remote, lanes, .. } = self.version;
         let name = &remote.name;
-        match lanes.answered(lane, self.rest.start.saturating_sub(from), since.elapsed()) {
+        match lanes.answered(lane, self.rest.start.saturating_sub(from), took) {
             Advice::Stay => {}
             Advice::Narrow => {
                 tracing::info!("{name}: the server has become slow; trying one range at a time");
@@ -184,4 +189,21 @@ impl Answer {
 
 pub(super) fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// Whether bytes that `took` so long, of which their reader was `away`, tell how fast the server is.
+fn is_telling(took: Duration, away: Duration) -> bool {
+    away <= took.saturating_sub(away) / AWAY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_slow_target_is_not_laid_at_the_servers_door() {
+        let told = |took, away| is_telling(Duration::from_millis(took), Duration::from_millis(away));
+        assert!(told(500, 0) && told(500, 100));
+        assert!(!told(500, 101) && !told(1000, 990) && !told(1000, 1000));
+    }
 }
